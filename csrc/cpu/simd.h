@@ -11,10 +11,12 @@ struct IntegerOf;
 template <>
 struct IntegerOf<float> {
   using type = int32_t;
+  using bits = uint32_t;
 };
 template <>
 struct IntegerOf<double> {
   using type = int64_t;
+  using bits = uint64_t;
 };
 template <class T>
 using Integer = typename IntegerOf<T>::type;
@@ -99,7 +101,7 @@ struct ExpConstants<double> {
 template <class T>
 inline Vector<T> exp_nonpositive(Vector<T> x) {
   using K = ExpConstants<T>;
-  using I = Integer<T>;
+  using Bits = Vector<typename IntegerOf<T>::bits>;  // may wrap, where the result is not used
   constexpr double inverse_factorial[] = {
       1.0,        1.0,         1.0 / 2,      1.0 / 6,       1.0 / 24,       1.0 / 120,       1.0 / 720,
       1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
@@ -110,7 +112,7 @@ inline Vector<T> exp_nonpositive(Vector<T> x) {
   Vector<T> p = splat<T>(static_cast<T>(inverse_factorial[K::degree]));
 #pragma GCC unroll 16
   for (int i = K::degree - 1; i >= 0; --i) p = p * r + static_cast<T>(inverse_factorial[i]);
-  const auto bits = (Vector<I>)p + ((Vector<I>)shifted << K::exponent_bits);
+  const auto bits = (Bits)p + ((Bits)shifted << K::exponent_bits);
   return x < K::lowest ? Vector<T>{} : (x != x ? x : (Vector<T>)bits);
 }
 
