@@ -1,0 +1,250 @@
+// Layer 1 as functions of NumPy arrays, for the tests. Outputs are poisoned before each run.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <atomic>
+#include <limits>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gica/geometry.h"
+#include "gica/kernels.h"
+#include "gica/strips.h"
+
+namespace py = pybind11;
+using gica::cpu::Kernels;
+
+namespace {
+
+// A loop over threads started for the occasion. In reverse, tasks are taken last first: a kernel that leans on their
+// order shows it.
+struct Threads {
+  int workers;
+  bool reverse;
+
+  static void run(void* context, int64_t tasks, gica::ParallelFor::Body body, void* argument) {
+    const auto& self = *static_cast<const Threads*>(context);
+    std::atomic<int64_t> next{0};
+    auto work = [&](int worker) {
+      for (int64_t i; (i = next++) < tasks;) body(argument, self.reverse ? tasks - 1 - i : i, worker);
+    };
+    std::vector<std::thread> threads;
+    for (int worker = 1; worker < self.workers; ++worker) threads.emplace_back(work, worker);
+    work(0);
+    for (auto& thread : threads) thread.join();
+  }
+  gica::ParallelFor loop() { return {this, workers, &run}; }
+};
+
+const Kernels& table(const std::string& name) {
+  const Kernels* found = gica::cpu::kernels_named(name.c_str());
+  if (found == nullptr) throw py::value_error("this processor or build has no kernels named " + name);
+  return *found;
+}
+
+void check(gica::Status status) {
+  if (status == gica::Status::out_of_memory) throw std::bad_alloc();
+  if (status != gica::Status::ok) throw py::value_error("the kernel does not support this problem");
+}
+
+// bfloat16 travels as its bits, in uint16.
+gica::Dtype dtype_of(const py::array& array) {
+  switch (array.dtype().char_()) {
+    case 'f': return gica::Dtype::float32;
+    case 'd': return gica::Dtype::float64;
+    case 'e': return gica::Dtype::float16;
+    case 'H': return gica::Dtype::bfloat16;
+    default: throw py::type_error("float32, float64, float16, or uint16 for bfloat16");
+  }
+}
+
+py::array poisoned(const py::dtype& dtype, const std::vector<py::ssize_t>& shape) {
+  py::array array(dtype, shape);
+  std::memset(array.mutable_data(), 0xff, static_cast<size_t>(array.nbytes()));  // NaN, or -1
+  return array;
+}
+
+gica::Image image(const py::array& array) {
+  if (array.ndim() != 4) throw py::value_error("images have 4 dimensions");
+  gica::Image out;
+  out.data = const_cast<void*>(array.data());
+  out.batch = array.shape(0), out.channels = array.shape(1), out.height = array.shape(2), out.width = array.shape(3);
+  for (int axis = 0; axis < 4; ++axis) out.stride[axis] = array.strides(axis) / array.itemsize();
+  return out;
+}
+
+gica::Mask mask(const std::optional<py::array_t<bool>>& array) {
+  if (!array) return {};
+  return {reinterpret_cast<const uint8_t*>(array->data()), array->shape(0) == 1 ? 0 : array->strides(0),
+          array->strides(2), array->strides(3)};
+}
+
+gica::Semantics semantics(const std::string& name) {
+  if (name == "tf") return gica::Semantics::tf;
+  if (name == "torch") return gica::Semantics::torch;
+  if (name == "mmagic") return gica::Semantics::mmagic;
+  throw py::value_error("semantics: tf, torch or mmagic");
+}
+
+// A problem as a Python object, so that its arrays outlive the calls.
+struct Problem {
+  py::array f, b;
+  std::optional<py::array> values;
+  std::optional<py::array_t<bool>> hole, query;
+  gica::Options options;
+
+  gica::Inputs inputs() const {
+    gica::Inputs in;
+    in.dtype = dtype_of(f);
+    in.f = image(f), in.b = image(b), in.values = values ? image(*values) : in.b;
+    in.separate_values = values.has_value();
+    in.hole = mask(hole), in.query = mask(query);
+    in.options = options;
+    return in;
+  }
+  py::dtype accumulator() const {
+    return dtype_of(f) == gica::Dtype::float64 ? py::dtype::of<double>() : py::dtype::of<float>();
+  }
+};
+
+Problem make_problem(py::array f, py::array b, std::optional<py::array> values, std::optional<py::array_t<bool>> hole,
+                     std::optional<py::array_t<bool>> query, int ksize, int rate, int fuse_k, double softmax_scale,
+                     const std::string& variant, bool skip, int64_t strip_bytes) {
+  gica::Options options;
+  options.ksize = ksize, options.rate = rate, options.fuse_k = fuse_k, options.softmax_scale = softmax_scale;
+  options.semantics = semantics(variant), options.skip = skip, options.strip_bytes = strip_bytes;
+  return {std::move(f), std::move(b), std::move(values), std::move(hole), std::move(query), options};
+}
+
+py::dict forward(const Problem& problem, const std::string& name, int workers, bool reverse) {
+  const gica::Inputs in = problem.inputs();
+  const gica::Geometry g(in);
+  const int64_t scale = in.values.height / in.b.height;
+  py::array y = poisoned(problem.f.dtype(), {g.batch, g.value_channels, scale * in.f.height, scale * in.f.width});
+  py::array row_max = poisoned(problem.accumulator(), {g.batch, g.hf, g.wf});
+  py::array row_sum = poisoned(problem.accumulator(), {g.batch, g.hf, g.wf});
+  py::array live =
+      poisoned(py::dtype::of<uint8_t>(), {g.batch, g.foreground_tiles.count(), g.background_tiles.count()});
+  py::array offsets = poisoned(py::dtype::of<int64_t>(), {g.batch, 2, g.hf, g.wf});
+  gica::ForwardParams params{in,
+                             image(y),
+                             row_max.mutable_data(),
+                             row_sum.mutable_data(),
+                             static_cast<uint8_t*>(live.mutable_data()),
+                             static_cast<int64_t*>(offsets.mutable_data())};
+  Threads threads{workers, reverse};
+  check(table(name).forward(params, threads.loop()));
+  py::dict out;
+  out["y"] = y, out["row_max"] = row_max, out["row_sum"] = row_sum, out["live"] = live, out["offsets"] = offsets;
+  return out;
+}
+
+// `live` as the forward returned it.
+py::dict backward(const Problem& problem, const py::array& grad_y, const py::array_t<uint8_t>& live,
+                  const std::string& name, int workers, bool reverse) {
+  const gica::Inputs in = problem.inputs();
+  auto like = [](const py::array& array) {
+    return poisoned(array.dtype(), {array.shape(0), array.shape(1), array.shape(2), array.shape(3)});
+  };
+  py::dict out;
+  gica::BackwardParams params{in, image(grad_y), live.data(), {}, {}, {}};
+  auto add = [&](const char* key, const py::array& input, gica::Image& gradient) {
+    py::array array = like(input);
+    gradient = image(array);
+    out[key] = array;
+  };
+  add("grad_f", problem.f, params.grad_f);
+  add("grad_b", problem.b, params.grad_b);
+  if (problem.values) add("grad_values", *problem.values, params.grad_values);
+  Threads threads{workers, reverse};
+  check(table(name).backward(params, threads.loop()));
+  return out;
+}
+
+py::dict match(const Problem& problem, const std::string& name, int workers, bool reverse) {
+  const gica::Inputs in = problem.inputs();
+  const gica::Geometry g(in);
+  py::array offsets = poisoned(py::dtype::of<int64_t>(), {g.batch, 2, g.hf, g.wf});
+  py::array scores = poisoned(problem.accumulator(), {g.batch, g.hf, g.wf});
+  gica::MatchParams params{in, static_cast<int64_t*>(offsets.mutable_data()), scores.mutable_data()};
+  Threads threads{workers, reverse};
+  check(table(name).match(params, threads.loop()));
+  py::dict out;
+  out["offsets"] = offsets, out["scores"] = scores;
+  return out;
+}
+
+// Written to `out` where it is given, which is not poisoned then: benchmarks measure the product alone.
+py::array product(const std::string& name, const py::array& a, const py::array& b, bool transposed, int workers,
+                  std::optional<py::array> out) {
+  const auto dtype = dtype_of(a);
+  const int64_t m = a.shape(0), k = a.shape(1), n = b.shape(transposed ? 0 : 1);
+  py::array c = out ? *out : poisoned(a.dtype(), {m, n});
+  for (const py::array& array : {a, b, c})
+    if (!(array.flags() & py::array::c_style) || dtype_of(array) != dtype)
+      throw py::type_error("dense arrays, one dtype");
+  if (b.shape(transposed ? 1 : 0) != k || c.shape(0) != m || c.shape(1) != n) throw py::value_error("sizes differ");
+  Threads threads{workers, false};
+  check(table(name).product(dtype, m, n, k, a.data(), b.data(), transposed, c.mutable_data(), threads.loop()));
+  return c;
+}
+
+std::vector<std::string> available() {
+  std::vector<std::string> names;
+  for (const char* name : {"baseline", "avx2", "avx512"})
+    if (gica::cpu::kernels_named(name) != nullptr) names.emplace_back(name);
+  return names;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(gica_bridge, m) {
+  m.def("available", &available);
+  m.def("best", [] { return std::string(gica::cpu::best_kernels()->name); });
+
+  py::class_<Problem>(m, "Problem")
+      .def(py::init(&make_problem), py::arg("f"), py::arg("b"), py::arg("values") = py::none(), py::kw_only(),
+           py::arg("hole") = py::none(), py::arg("query") = py::none(), py::arg("ksize") = 3, py::arg("rate") = 1,
+           py::arg("fuse_k") = 3, py::arg("softmax_scale") = 10.0, py::arg("semantics") = "tf", py::arg("skip") = true,
+           py::arg("strip_bytes") = 0);
+  const auto name = py::arg("kernels");
+  const auto workers = py::arg("workers") = 1, reverse = py::arg("reverse") = false;
+  m.def("forward", &forward, py::arg("problem"), name, workers, reverse);
+  m.def("backward", &backward, py::arg("problem"), py::arg("grad_y"), py::arg("live"), name, workers, reverse);
+  m.def("match", &match, py::arg("problem"), name, workers, reverse);
+  m.def("product", &product, name, py::arg("a"), py::arg("b"), py::arg("transposed") = false, workers,
+        py::arg("out") = py::none());
+
+  m.def("reduced_index", [](int64_t n_in, int64_t n_out, const std::string& variant) {
+    py::array_t<int64_t> index(n_out);
+    for (int64_t i = 0; i < n_out; ++i) index.mutable_at(i) = gica::reduced_index(i, n_in, n_out, semantics(variant));
+    return index;
+  });
+  m.def("tiles", [](int64_t positions) {
+    const gica::TileAxis axis{positions};
+    std::vector<std::pair<int64_t, int64_t>> tiles;
+    for (int64_t tile = 0; tile < axis.count(); ++tile) tiles.emplace_back(axis.begin(tile), axis.end(tile));
+    return tiles;
+  });
+  // Per strip: its tiles and its positions, each as (y0, y1, x0, x1).
+  m.def("strips", [](const Problem& problem, int64_t row_bytes, int64_t bytes) {
+    const gica::Geometry size(problem.inputs());
+    const gica::StripPlan plan(size, row_bytes, bytes);
+    auto box = [](const gica::Box& b) { return std::make_tuple(b.y0, b.y1, b.x0, b.x1); };
+    std::vector<std::pair<decltype(box({})), decltype(box({}))>> strips;
+    for (int64_t i = 0; i < plan.count(); ++i) {
+      const gica::Strip strip = plan.strip(i);
+      strips.emplace_back(box(strip.tiles), box(strip.positions));
+      if (strip.positions.area() > plan.most_positions())
+        throw std::runtime_error("a strip passes the plan's own limit");
+    }
+    return strips;
+  });
+  m.def("column_major", [](int64_t row, int64_t height) {
+    const auto position = gica::column_major(row, height);
+    return std::make_pair(position.row, position.shift);
+  });
+}

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.native.builder import build_bridge, load_bridge
+
+
+@pytest.fixture(scope="session")
+def build_folder() -> Path:
+    """The CMake build folder, with the bridge and all objects of layer 1 in it."""
+    return build_bridge()
+
+
+@pytest.fixture(scope="session")
+def bridge() -> ModuleType:
+    """Layer 1 as a module of NumPy functions."""
+    return load_bridge()

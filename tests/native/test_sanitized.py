@@ -1,0 +1,47 @@
+"""The tests of the bare kernels once more, under address and undefined-behaviour sanitizers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+
+
+def run(*arguments: str | Path, **environment: str) -> None:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=HERE.parents[1],
+        env={**os.environ, "GICA_SANITIZE": "1", **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
+
+
+def libraries() -> list[str]:
+    """The sanitizer's runtime, which has to come before Python itself, and the C++ library, whose
+    functions it wraps."""
+    names = ("libasan.so", "libstdc++.so")
+    compiler = os.environ.get("CXX", "c++")
+    return [subprocess.getoutput(f"{compiler} -print-file-name={name}") for name in names]
+
+
+@pytest.mark.slow
+def test_kernels_touch_no_memory_but_their_own():
+    preloaded = libraries()
+    if not all(map(os.path.isabs, preloaded)):
+        pytest.skip("the compiler has no address sanitizer")
+    run("-c", "from tests.native.builder import build_bridge; build_bridge()")
+    run(
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
+        "--capture=sys",  # the sanitizers write to the standard error itself, before they abort
+        *(HERE / f"test_{name}.py" for name in ("geometry", "product", "kernels")),
+        LD_PRELOAD=" ".join(preloaded),
+        ASAN_OPTIONS="detect_leaks=0",  # Python itself keeps memory to its end
+        UBSAN_OPTIONS="print_stacktrace=1",
+    )
