@@ -125,3 +125,10 @@ def test_scores_far_from_zero(kind, scale, semantics):
         kind=kind, channels=47, size=(21, 15), semantics=semantics, softmax_scale=scale
     )
     judge(problem, "cpu", allow_skipping=False)
+
+
+@pytest.mark.parametrize("size", [(8, 15), (8, 16), (21, 17), (21, 32)])
+def test_rows_whose_scores_are_all_negative(size):
+    """Nothing masked, so no exp(0) either: the largest exponent of a row is below 0."""
+    problem = make_problem(kind="natural", channels=47, size=size, mask="none", softmax_scale=20.0)
+    judge(replace(problem, f=-problem.f), "cpu", allow_skipping=False)

@@ -213,14 +213,22 @@ class Backward {
   void position_gradient(int64_t local, const SharedRows<T>& rows, const uint8_t* alive, int worker) {
     T *attention = pass_.attention.row(local), *gradient = attention_gradient_.of(worker);
     const T reciprocal = pass_.attention.statistics(local).reciprocal;
-    T mean = 0, *at = gradient;
+    T* at = gradient;
+    Wider<T> total = 0;
     for (int64_t tile = 0; tile < tiles_; ++tile) {
       if (!alive[tile]) continue;
       const Box b = map_box(tile);
       sum_shared(rows, b, size_.wb + 1, at, [](Octet<T>) {});
-      for (int64_t y = b.y0; y < b.y1; ++y)
-        for (int64_t x = b.x0; x < b.x1; ++x) mean += reciprocal * attention[size_.row.at(y, x)] * *at++;
+      Octet<T> products{};
+      for (int64_t y = b.y0; y < b.y1; ++y) {
+        const T* row = attention + size_.row.at(y, b.x0);
+        int64_t x = 0;
+        for (; x + 8 <= b.width(); x += 8, at += 8) products += load_octet(row + x) * load_octet(at);
+        for (; x < b.width(); ++x) products[0] += row[x] * *at++;
+      }
+      for (int lane = 0; lane < 8; ++lane) total += products[lane];
     }
+    const T mean = static_cast<T>(total * reciprocal);
     const T scale = static_cast<T>(params_.in.options.softmax_scale) * reciprocal;
     at = gradient;
     for (int64_t tile = 0; tile < tiles_; ++tile) {

@@ -144,10 +144,11 @@ class Forward {
     });
   }
 
-  bool any_wanted(const Box& box) const {
+  // Is anything of a box wanted, of a map whose rows are `stride` apart?
+  static bool any(const uint8_t* wanted, int64_t stride, const Box& box) {
     for (int64_t y = box.y0; y < box.y1; ++y)
       for (int64_t x = box.x0; x < box.x1; ++x)
-        if (pass_.sample.wanted_grid[y * (size_.wf + 1) + x]) return true;
+        if (wanted[y * stride + x]) return true;
     return false;
   }
 
@@ -157,8 +158,11 @@ class Forward {
     uint8_t* live = params_.live + (n * size_.foreground_tiles.count() + tile) * tiles;
     fill(live, tiles, uint8_t(0));
     T *block = block_.of(worker), *pasted = pasted_.of(worker), *bounds = bounds_.of(worker);
+    const bool shown = any(pass_.sample.wanted_grid.data(), size_.wf + 1, f);
+    // A position may reach a wanted pixel of the next tile only; the backward looks for it here all the same.
+    const Box own = {f.y0, smaller(f.y1, size_.hf), f.x0, smaller(f.x1, size_.wf)};
     bool started = false;
-    if (any_wanted(f)) {
+    if (shown || any(pass_.sample.wanted.data(), size_.wf, own)) {
       const bool skip = params_.in.options.skip;
       const T threshold = skip ? dead_below<T>(params_.in, size_) : T(-1);
       pass_.attention.bound(strip, f, bounds);
@@ -167,6 +171,7 @@ class Forward {
         const Box b = tile_box(size_.background_tiles, t);
         if (!pass_.attention.gather(strip, f, b, threshold, block)) continue;
         live[t] = 1;
+        if (!shown) continue;
         multiply(started, f.area(), size_.columns, b.area(), block, b.area(), 1, values_.tile(b), pasted,
                  values_.columns());
         started = true;

@@ -29,7 +29,8 @@ class Softmax {
     for (int64_t tile = 0; tile < size.background_tiles.count(); ++tile) s.max = larger(s.max, bounds[tile]);
     if (poisoned || s.max == infinity()) return poison(size, z, bounds);
     if (s.max == -infinity()) return nothing(size, z, bounds);
-    s.sum = exponentials(size, s.max, z, bounds) + static_cast<T>(kept) * exp_of(-s.max);
+    s.sum = exponentials(size, s.max, z, bounds);
+    if (kept > 0) s.sum += static_cast<T>(kept) * exp_of(-s.max);
     s.reciprocal = T(1) / s.sum;
     for (int64_t tile = 0; tile < size.background_tiles.count(); ++tile)
       bounds[tile] = exp_of(bounds[tile] - s.max) * s.reciprocal;
