@@ -7,6 +7,7 @@ loaded nothing is registered, and importing this module does nothing.
     gica_ops::attend            the layer; also returns what its backward needs
     gica_ops::attend_backward   its gradients
     gica_ops::match             the best background positions and their scores
+    gica_ops::window_costs      differences of pairs of windows, for the exemplar filler
     gica_ops::product           the matrix product of the CPU kernels, for measurements
 """
 
@@ -109,6 +110,18 @@ def _fake_match(
     batch, fh, fw = f.shape[0], f.shape[2] // rate, f.shape[3] // rate
     offsets = f.new_empty((batch, 2, fh, fw), dtype=torch.int64)
     return offsets, f.new_empty((batch, fh, fw), dtype=_arithmetic(f.dtype))
+
+
+def _fake_window_costs(
+    pixels: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    sources: Tensor,
+    height: int,
+    width: int,
+    ksize: int,
+) -> Tensor:
+    return pixels.new_empty((targets.shape[0],))
 
 
 def _fake_product(a: Tensor, b: Tensor, transposed: bool) -> Tensor:
@@ -252,6 +265,19 @@ def _match_flops(
     return 2 * _pairs(f, b, rate) * f[1]
 
 
+def _window_costs_flops(
+    pixels: Any,
+    weight: Any,
+    targets: Any,
+    sources: Any,
+    height: int,
+    width: int,
+    ksize: int,
+    **_: Any,
+) -> int:
+    return 3 * targets[0] * ksize**2 * pixels[1]
+
+
 def _product_flops(a: Any, b: Any, transposed: bool, **_: Any) -> int:
     return 2 * a[0] * a[1] * b[0 if transposed else 1]
 
@@ -263,18 +289,21 @@ def _register() -> torch.library.Library:
         "attend": _fake_attend,
         "attend_backward": _fake_attend_backward,
         "match": _fake_match,
+        "window_costs": _fake_window_costs,
         "product": _fake_product,
     }
     gradients = {
         "attend": (_backward, _save),
         "attend_backward": (_refuse_double_backward, _save_nothing),
         "match": (_refuse_gradient, _mark_match),
+        "window_costs": (_refuse_gradient, _save_nothing),
         "product": (_refuse_gradient, _save_nothing),
     }
     flops: dict[str, Callable[..., Any]] = {
         "attend": _attend_flops,
         "attend_backward": _attend_backward_flops,
         "match": _match_flops,
+        "window_costs": _window_costs_flops,
         "product": _product_flops,
     }
     for name, fake in fakes.items():

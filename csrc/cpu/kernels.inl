@@ -4,6 +4,7 @@
 #include "backward.h"
 #include "forward.h"
 #include "product.h"
+#include "windows.h"
 
 namespace gica::cpu {
 namespace {
@@ -45,6 +46,6 @@ Status run_product(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, 
 }  // namespace
 
 extern const Kernels GICA_KERNELS;
-const Kernels GICA_KERNELS = {GICA_NAME, run_forward, run_backward, run_match, run_product};
+const Kernels GICA_KERNELS = {GICA_NAME, run_forward, run_backward, run_match, window_costs, run_product};
 
 }  // namespace gica::cpu

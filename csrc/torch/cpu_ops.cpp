@@ -120,6 +120,38 @@ std::tuple<Tensor, Tensor> match(const Tensor& f, const Tensor& b, std::optional
   return {offsets, scores};
 }
 
+bool is_vector(const Tensor& t, ScalarType type, int64_t size) {
+  return t.dim() == 1 && t.is_contiguous() && t.scalar_type() == type && t.size(0) == size;
+}
+
+Tensor window_costs(const Tensor& pixels, const Tensor& weight, const Tensor& targets, const Tensor& sources,
+                    int64_t height, int64_t width, int64_t ksize) {
+  STD_TORCH_CHECK(ksize > 0 && ksize % 2 == 1 && ksize <= height && ksize <= width,
+                  "ksize must be odd and fit into the picture");
+  STD_TORCH_CHECK(pixels.dim() == 2 && pixels.is_contiguous() && pixels.scalar_type() == ScalarType::Float &&
+                      pixels.size(0) == height * width && is_vector(weight, ScalarType::Float, height * width),
+                  "pixels must be float32 of shape (height * width, channels), weight of shape (height * width,)");
+  const int64_t count = targets.numel();
+  STD_TORCH_CHECK(is_vector(targets, ScalarType::Long, count) && is_vector(sources, ScalarType::Long, count),
+                  "targets and sources must be int64 vectors of one length");
+  WindowParams params;
+  params.pixels = static_cast<const float*>(pixels.data_ptr()),
+  params.weight = static_cast<const float*>(weight.data_ptr());
+  params.targets = static_cast<const int64_t*>(targets.data_ptr());
+  params.sources = static_cast<const int64_t*>(sources.data_ptr());
+  params.count = count, params.channels = pixels.size(1), params.width = width, params.ksize = ksize;
+  const auto inside = [&](int64_t centre) {
+    const int64_t row = centre / width, column = centre % width, radius = ksize / 2;
+    return centre >= 0 && row >= radius && row < height - radius && column >= radius && column < width - radius;
+  };
+  for (int64_t i = 0; i < count; ++i)
+    STD_TORCH_CHECK(inside(params.targets[i]) && inside(params.sources[i]), "every window must lie inside the picture");
+  Tensor costs = empty({count}, ScalarType::Float);
+  params.costs = static_cast<float*>(costs.data_ptr());
+  check(cpu::best_kernels()->window_costs(params, torch_threads()));
+  return costs;
+}
+
 Tensor product(const Tensor& a, const Tensor& b, bool transposed) {
   STD_TORCH_CHECK(a.dim() == 2 && b.dim() == 2 && a.is_contiguous() && b.is_contiguous() && a.numel() > 0 &&
                       b.numel() > 0 && a.scalar_type() == b.scalar_type() && a.size(1) == b.size(transposed ? 1 : 0),
@@ -137,6 +169,7 @@ STABLE_TORCH_LIBRARY_IMPL(gica_ops, CPU, m) {
   m.impl("attend", TORCH_BOX(&attend));
   m.impl("attend_backward", TORCH_BOX(&attend_backward));
   m.impl("match", TORCH_BOX(&match));
+  m.impl("window_costs", TORCH_BOX(&window_costs));
   m.impl("product", TORCH_BOX(&product));
 }
 

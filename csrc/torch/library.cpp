@@ -15,5 +15,8 @@ STABLE_TORCH_LIBRARY(gica_ops, m) {
   m.def(
       "match(Tensor f, Tensor b, Tensor? hole, Tensor? query, int ksize, int rate, int fuse_k, str semantics) "
       "-> (Tensor offsets, Tensor scores)");
+  m.def(
+      "window_costs(Tensor pixels, Tensor weight, Tensor targets, Tensor sources, int height, int width, int ksize) -> "
+      "Tensor");
   m.def("product(Tensor a, Tensor b, bool transposed) -> Tensor");
 }

@@ -177,6 +177,20 @@ py::dict match(const Problem& problem, const std::string& name, int workers, boo
   return out;
 }
 
+// pixels: (height, width, channels).
+py::array window_costs(const std::string& name, const py::array_t<float, py::array::c_style>& pixels,
+                       const py::array_t<float, py::array::c_style>& weight,
+                       const py::array_t<int64_t, py::array::c_style>& targets,
+                       const py::array_t<int64_t, py::array::c_style>& sources, int ksize, int workers) {
+  py::array costs = poisoned(py::dtype::of<float>(), {targets.size()});
+  gica::WindowParams params{
+      pixels.data(),  weight.data(),   targets.data(),  sources.data(), static_cast<float*>(costs.mutable_data()),
+      targets.size(), pixels.shape(2), pixels.shape(1), ksize};
+  Threads threads{workers, false};
+  check(table(name).window_costs(params, threads.loop()));
+  return costs;
+}
+
 // Written to `out` where it is given, which is not poisoned then: benchmarks measure the product alone.
 py::array product(const std::string& name, const py::array& a, const py::array& b, bool transposed, int workers,
                   std::optional<py::array> out) {
@@ -215,6 +229,8 @@ PYBIND11_MODULE(gica_bridge, m) {
   m.def("forward", &forward, py::arg("problem"), name, workers, reverse);
   m.def("backward", &backward, py::arg("problem"), py::arg("grad_y"), py::arg("live"), name, workers, reverse);
   m.def("match", &match, py::arg("problem"), name, workers, reverse);
+  m.def("window_costs", &window_costs, name, py::arg("pixels"), py::arg("weight"), py::arg("targets"),
+        py::arg("sources"), py::arg("ksize"), workers);
   m.def("product", &product, name, py::arg("a"), py::arg("b"), py::arg("transposed") = false, workers,
         py::arg("out") = py::none());
 

@@ -40,7 +40,7 @@ def test_kernels_touch_no_memory_but_their_own():
     run(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
         "--capture=sys",  # the sanitizers write to the standard error itself, before they abort
-        *(HERE / f"test_{name}.py" for name in ("geometry", "product", "kernels")),
+        *(HERE / f"test_{name}.py" for name in ("geometry", "product", "kernels", "windows")),
         LD_PRELOAD=" ".join(preloaded),
         ASAN_OPTIONS="detect_leaks=0",  # Python itself keeps memory to its end
         UBSAN_OPTIONS="print_stacktrace=1",

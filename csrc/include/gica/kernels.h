@@ -12,6 +12,7 @@ struct Kernels {
   Status (*forward)(const ForwardParams&, const ParallelFor&);
   Status (*backward)(const BackwardParams&, const ParallelFor&);
   Status (*match)(const MatchParams&, const ParallelFor&);
+  Status (*window_costs)(const WindowParams&, const ParallelFor&);
   // c[m x n] = a[m x k] b, all row-major and dense; b is (n x k) when transposed: the library's matrix product by
   // itself, for tests and benchmarks. float32 or float64.
   Status (*product)(Dtype, int64_t m, int64_t n, int64_t k, const void* a, const void* b, bool transposed, void* c,

@@ -69,4 +69,16 @@ struct MatchParams {
   void* scores = nullptr;
 };
 
+// Windows of a picture, ksize x ksize pixels named by their centre, compared pair by pair. pixels: [height *
+// width][channels]; weight: [height * width]; every window lies inside the picture. costs: [count], the mean over the
+// target's window of the squared differences, each pixel counting as the target's weight there says.
+struct WindowParams {
+  const float* pixels = nullptr;
+  const float* weight = nullptr;
+  const int64_t* targets = nullptr;
+  const int64_t* sources = nullptr;
+  float* costs = nullptr;
+  int64_t count = 0, channels = 0, width = 0, ksize = 0;
+};
+
 }  // namespace gica

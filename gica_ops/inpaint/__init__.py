@@ -1,0 +1,1 @@
+"""Inpainting tools on top of the layer. `exemplar.fill` needs no weights."""

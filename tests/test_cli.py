@@ -1,0 +1,127 @@
+"""The command line as real processes: what it writes, what it says, what it leaves behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COMMAND = [sys.executable, "-m", "gica_ops.cli"]
+
+
+def gica(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True)
+
+
+def inpaint(
+    folder: Path, image: str = "image.png", mask: str = "mask.png", output: str = "out.png"
+):
+    paths = (str(folder / name) for name in (image, mask, output))
+    return gica(*("inpaint",), *sum(zip(("--image", "--mask", "--output"), paths, strict=True), ()))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    mask = np.zeros((40, 50), np.uint8)
+    mask[10:22, 15:30] = 255
+    mask[30, 5] = 127  # not above 127: known
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    return tmp_path
+
+
+def test_known_pixels_stay_and_the_last_line_says_where_and_how_long(folder):
+    done = inpaint(folder)
+    assert done.returncode == 0, done.stderr
+    assert str(folder / "out.png") in done.stdout and " s\n" in done.stdout
+    before, after = (np.asarray(Image.open(folder / name)) for name in ("image.png", "out.png"))
+    hole = np.asarray(Image.open(folder / "mask.png")) > 127
+    assert np.array_equal(before[~hole], after[~hole])
+    assert sorted(p.name for p in folder.iterdir()) == ["image.png", "mask.png", "out.png"]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_every_mode_keeps_its_known_pixels(folder, mode):
+    image = Image.open(folder / "image.png")
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 200)
+    name = "image.tif" if mode == "CMYK" else "image.png"
+    image.convert(mode).save(folder / name) if mode != "I;16" else image.save(folder / name)
+    out = "out.tif" if mode == "CMYK" else "out.png"
+    done = inpaint(folder, image=name, output=out)
+    assert done.returncode == 0, done.stderr
+    before, after = Image.open(folder / name), Image.open(folder / out)
+    assert before.mode == after.mode and before.size == after.size
+    hole = np.asarray(Image.open(folder / "mask.png")) > 127
+    assert np.array_equal(np.asarray(before)[~hole], np.asarray(after)[~hole])
+
+
+def test_bad_input_is_a_sentence_and_writes_nothing(folder):
+    Image.new("L", (7, 7)).save(folder / "small.png")
+    Image.new("L", (50, 40), 255).save(folder / "all.png")
+    (folder / "cut.png").write_bytes((folder / "image.png").read_bytes()[:700])
+    (folder / "text.png").write_text("no picture")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "folder.png").mkdir()
+    cases = [
+        {"image": "missing.png"},
+        {"image": "cut.png"},
+        {"image": "text.png"},
+        {"image": "empty.png"},
+        {"image": "folder.png"},
+        {"mask": "missing.png"},
+        {"mask": "cut.png"},
+        {"mask": "small.png"},
+        {"mask": "all.png"},
+        {"output": "nowhere/deeper/out.png"},
+        {"output": "out.unknown"},
+        {"output": "folder.png"},
+    ]
+    before = sorted(folder.rglob("*"))
+    for case in cases:
+        done = inpaint(folder, **case)
+        assert done.returncode == 1, case
+        assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr, case
+        assert done.stderr.count("\n") == 1, (case, done.stderr)
+        assert sorted(folder.rglob("*")) == before, case
+
+
+def test_wrong_usage_says_what_is_missing():
+    done = gica("inpaint", "--image", "x.png")
+    assert done.returncode == 2 and "--mask" in done.stderr
+    assert gica("nothing").returncode == 2
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_process_leaves_nothing_half_written(folder, kill):
+    image = Image.open(folder / "image.png").resize((600, 500))
+    image.save(folder / "image.png")
+    mask = np.zeros((500, 600), np.uint8)
+    mask[100:400, 100:500] = 255
+    Image.fromarray(mask).save(folder / "mask.png")
+    arguments = ["inpaint", "--image", folder / "image.png", "--mask", folder / "mask.png"]
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments), "--output", str(folder / "out.png")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(1.5)
+    process.send_signal(kill)
+    assert process.wait(60) != 0
+    assert sorted(p.name for p in folder.iterdir()) == ["image.png", "mask.png"]
+
+
+def test_info_and_help_and_version():
+    done = gica("info")
+    assert done.returncode == 0
+    for word in ("gica_ops", "torch", "backend"):
+        assert word in done.stdout
+    assert "inpaint" in gica("--help").stdout
+    assert gica("--version").stdout.startswith("gica")
