@@ -1,0 +1,1 @@
+"""Speed and memory of gica_ops: `python -m benchmarks --help`. No part of the installed package."""
