@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["Figure", "Report"]
+__all__ = ["Figure", "Report", "describe"]
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -77,7 +77,7 @@ def describe(threads: int) -> dict[str, Any]:
         "device": f"{processor()} {threads} threads",
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
-        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+        "command": " ".join(["python", *sys.orig_argv[1:]]),
         "threads": threads,
         "versions": {
             "gica_ops": importlib.metadata.version("gica_ops"),

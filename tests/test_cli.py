@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -99,23 +98,50 @@ def test_wrong_usage_says_what_is_missing():
     assert gica("nothing").returncode == 2
 
 
+# Stops where it is told to, and says so: the process can then be killed there without a race.
+HELD = """
+import importlib, time
+module = importlib.import_module({module!r})
+def held(*_, **__):
+    print("here", flush=True)
+    time.sleep(100)
+module.{function} = held
+from gica_ops.cli import main
+main()
+"""
+
+
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_process_leaves_nothing_half_written(folder, kill):
-    image = Image.open(folder / "image.png").resize((600, 500))
-    image.save(folder / "image.png")
-    mask = np.zeros((500, 600), np.uint8)
-    mask[100:400, 100:500] = 255
-    Image.fromarray(mask).save(folder / "mask.png")
-    arguments = ["inpaint", "--image", folder / "image.png", "--mask", folder / "mask.png"]
+@pytest.mark.parametrize("place", [("gica_ops.inpaint.exemplar", "fill"), ("os", "replace")])
+def test_a_killed_process_leaves_nothing_half_written(folder, kill, place):
+    code = HELD.format(module=place[0], function=place[1])
+    paths = [f"--{name}={folder / name}.png" for name in ("image", "mask", "output")]
     process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments), "--output", str(folder / "out.png")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        [sys.executable, "-c", code, "inpaint", *paths],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    time.sleep(1.5)
+    assert process.stdout is not None and process.stdout.readline() == "here\n"
     process.send_signal(kill)
-    assert process.wait(60) != 0
-    assert sorted(p.name for p in folder.iterdir()) == ["image.png", "mask.png"]
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
+    assert "Traceback" not in said
+    left = {path.name for path in folder.iterdir()} - {"image.png", "mask.png"}
+    # Nothing can tidy up after SIGKILL, but what is left then is not the output.
+    assert "output.png" not in left and (not left or kill == signal.SIGKILL)
+
+
+def test_seed_quiet_and_backend(folder):
+    paths = [f"--image={folder}/image.png", f"--mask={folder}/mask.png"]
+    for name in ("a", "b"):
+        done = gica("inpaint", *paths, f"--output={folder}/{name}.png", "--quiet", "--seed=1")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
+    done = gica("inpaint", *paths, f"--output={folder}/c.png", "--backend=abacus")
+    assert done.returncode == 1 and "backend must be" in done.stderr
+    assert gica("inpaint", *paths, f"--output={folder}/c.png", "--seed=-1").returncode == 2
+    assert not (folder / "c.png").exists()
 
 
 def test_info_and_help_and_version():

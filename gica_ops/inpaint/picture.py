@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -184,15 +185,17 @@ def _open(path: str | Path, name: str) -> tuple[Image.Image, str | None]:
     """The first picture of a file, upright, read to the end, and a note on what is left out."""
     note = None
     try:
-        with Image.open(path) as image:
-            if getattr(image, "n_frames", 1) > 1:
-                note = f"{str(path)!r} holds several pictures; the first is used"
-            mode = image.tile[0].args if image.tile else ""
-            mode = mode[0] if isinstance(mode, tuple) else mode
-            if image.mode.startswith("RGB") and ";16" in str(mode):
-                note = f"{str(path)!r} has 16 bits per colour; 8 of them are read and written"
-            image.load()
-            upright = ImageOps.exif_transpose(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is said below, in one sentence
+            with Image.open(path) as image:
+                if getattr(image, "n_frames", 1) > 1:
+                    note = f"{str(path)!r} holds several pictures; the first is used"
+                mode = image.tile[0].args if image.tile else ""
+                mode = mode[0] if isinstance(mode, tuple) else mode
+                if image.mode.startswith("RGB") and ";16" in str(mode):
+                    note = f"{str(path)!r} has 16 bits per colour; 8 of them are read and written"
+                image.load()
+                upright = ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise ValueError(f"{name} {str(path)!r} does not exist") from None
     except (IsADirectoryError, PermissionError) as error:
