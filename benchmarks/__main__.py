@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import inpainting, memory, problems, speed
+from benchmarks import inpainting, memory, problems, speed, strips
 from benchmarks.report import Figure, Report
 
 MIB = 2**20
@@ -20,7 +20,7 @@ MEMORY_BOUNDS_MIB = {
     "forward": {512: 96, 1024: 256, 2048: 1536},
     "backward": {512: 192, 1024: 512, 2048: 3072},
 }
-PARTS = ("speed", "memory", "inpaint", "reference")
+PARTS = ("speed", "strips", "reference", "memory", "inpaint")
 
 
 def main() -> int:
@@ -30,6 +30,9 @@ def main() -> int:
     if "speed" in options.parts:
         for side in options.sides:
             speed.run(report, side, options.rounds)
+    if "strips" in options.parts:
+        for side in options.sides:
+            strips.run(report, side, options.rounds)
     if "reference" in options.parts:
         add_reference(report, min(options.sides))
     if "memory" in options.parts:

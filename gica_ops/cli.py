@@ -1,6 +1,6 @@
 """The command `gica`: fill a hole in a picture, and say what is installed.
 
-Only what parses arguments is imported here; torch comes in once a command runs.
+What reads and fills pictures is imported once a command needs it.
 """
 
 from __future__ import annotations

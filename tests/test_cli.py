@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ def test_known_pixels_stay_and_the_last_line_says_where_and_how_long(folder):
     assert sorted(p.name for p in folder.iterdir()) == ["image.png", "mask.png", "out.png"]
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+@pytest.mark.parametrize("mode", ["P", "RGBA", "CMYK", "I;16"])
 def test_every_mode_keeps_its_known_pixels(folder, mode):
     image = Image.open(folder / "image.png")
     if mode == "I;16":
@@ -84,8 +85,9 @@ def test_bad_input_is_a_sentence_and_writes_nothing(folder):
         {"output": "folder.png"},
     ]
     before = sorted(folder.rglob("*"))
-    for case in cases:
-        done = inpaint(folder, **case)
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(lambda case: inpaint(folder, **case), cases))
+    for case, done in zip(cases, outcomes, strict=True):
         assert done.returncode == 1, case
         assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr, case
         assert done.stderr.count("\n") == 1, (case, done.stderr)
