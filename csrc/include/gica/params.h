@@ -54,7 +54,7 @@ struct ForwardParams {
   int64_t* offsets = nullptr;
 };
 
-// An output whose data is null is not computed.
+// An output without channels is not computed; the CPU kernels look at its data instead.
 struct BackwardParams {
   Inputs in;
   Image grad_y;

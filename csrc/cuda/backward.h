@@ -1,0 +1,233 @@
+// The backward pass. Attention is recomputed strip by strip from the saved statistics of its rows; every strip adds to
+// the gradients of the maps, and only when all have, the images are written.
+#pragma once
+
+#include "common/attention_gradient.h"
+#include "common/map_gradient.h"
+#include "common/sample.h"
+#include "common/score_gradient.h"
+
+namespace gica::cuda {
+
+template <class E>
+struct BackwardBuffers {
+  using Stored = typename E::Stored;
+  ScoreBuffers scores;
+  float* rows;    // of propagated scores
+  float* blocks;  // gradients of the live blocks; then of the patch products
+  float* gradient;  // of the propagated scores, by the strip's own positions
+  Stored *bars, *pixels, *grams;  // live blocks of Abar; gradient of the output; gradient of the Gram products
+  int *live, *list, *count, *positions;
+  uint8_t* owned;
+  float* partial;
+  int splits;
+
+  static BackwardBuffers take(const Shape& s, const Strip& strip, Scratch& scratch) {
+    const BlockGrid grid{{strip.grid}, {s.background_grid()}};
+    const Slots own = Slots::of(s, strip.scored);
+    BackwardBuffers to;
+    to.scores = ScoreBuffers::take(s, strip.positions, scratch);
+    to.rows = to.scores.grams;
+    to.blocks = scratch.take<float>(
+        larger(int64_t{grid.count()} * kBlockSize, int64_t{own.score_slots()} * s.row_stride));
+    to.gradient = scratch.take<float>(int64_t{strip.scored.area()} * s.row_stride);
+    to.bars = scratch.take<Stored>(int64_t{grid.count()} * kBlockSize);
+    to.pixels = scratch.take<Stored>(int64_t{grid.foreground.count()} * kTileSize * s.columns);
+    to.grams = scratch.take<Stored>(int64_t{own.gram_slots()} * s.row_stride);
+    to.live = scratch.take<int>(grid.count());
+    to.list = scratch.take<int>(grid.count());
+    to.count = scratch.take<int>(grid.background.count());
+    to.positions = scratch.take<int>(own.gram_slots());
+    to.owned = scratch.take<uint8_t>(int64_t{grid.foreground.count()} * kTileSize);
+    // A strip has few rows and the background many: its depth is split until there are blocks enough to fill a device.
+    to.splits = static_cast<int>(larger<int64_t>(1, smaller<int64_t>(s.Q / 512, 256 * 64 / own.gram_slots())));
+    to.partial = scratch.take<float>(int64_t{to.splits} * own.gram_slots() * s.depth);
+    return to;
+  }
+};
+
+// Gradients of one sample's maps, summed over its strips.
+struct MapSums {
+  float *f = nullptr, *b = nullptr, *norm = nullptr, *pixels = nullptr;
+  int64_t f_size = 0, b_size = 0, norm_size = 0, pixels_size = 0;
+
+  MapSums(const Shape& s, bool need_f, bool need_b, bool need_pixels, Scratch& scratch) {
+    if (need_f) f = scratch.take<float>(f_size = int64_t{s.P} * s.depth);
+    if (need_b) b = scratch.take<float>(b_size = int64_t{s.Q} * s.depth), norm = scratch.take<float>(norm_size = s.Q);
+    if (need_pixels)
+      pixels = scratch.take<float>(pixels_size = int64_t{TileTable{s.background_grid()}.count()} * kTileSize * s.columns);
+  }
+  Outcome start(void* stream) const {
+    if (f_size) GICA_TRY(clear(f, 4 * f_size, stream));
+    if (b_size) GICA_TRY(clear(b, 4 * b_size, stream));
+    if (norm_size) GICA_TRY(clear(norm, 4 * norm_size, stream));
+    if (pixels_size) GICA_TRY(clear(pixels, 4 * pixels_size, stream));
+    return {};
+  }
+};
+
+// What is asked for. Without values of their own the pixels pasted are b's.
+struct Needs {
+  bool f, b, pixels;
+  bool scores() const { return f || b; }
+};
+
+template <class T, class E>
+class Backward {
+ public:
+  Backward(const BackwardParams& params, const Needs& needs, const float* row_max, const float* row_sum,
+           const Call& call)
+      : params_(params),
+        needs_(needs),
+        row_max_(row_max),
+        row_sum_(row_sum),
+        call_(call),
+        stream_(call.stream),
+        s_(shape_of(params.in)),
+        plan_(s_, true, scratch_limit(call), [&](const Strip& strip) { return bytes_of<BackwardBuffers<E>>(s_, strip); }),
+        scratch_(call.scratch),
+        sample_(params.in, s_, true, scratch_),
+        sums_(s_, needs.f, needs.b, needs.pixels, scratch_),
+        picks_(scratch_.take<int>(params.in.f.height + params.in.f.width + params.in.b.height + params.in.b.width)),
+        to_(BackwardBuffers<E>::take(s_, plan_.largest(), scratch_)) {}
+
+  int64_t scratch() const { return scratch_.used(); }
+
+  Outcome run() {
+    for (int n = 0; n < s_.batch; ++n) {
+      GICA_TRY(sample_.prepare(n, stream_));
+      GICA_TRY(sums_.start(stream_));
+      for (int i = 0; i < plan_.count(); ++i) GICA_TRY(run_strip(n, plan_.strip(i)));
+      GICA_TRY(write(n));
+    }
+    return {};
+  }
+
+ private:
+  Outcome run_strip(int n, const Strip& strip) {
+    const BlockGrid grid{{strip.grid}, sample_.background};
+    GICA_TRY(attend(n, strip, grid));
+    if (needs_.pixels) GICA_TRY(add_pixels(strip, grid));
+    if (!needs_.scores()) return {};
+    GICA_TRY(differentiate_scores(n, strip, grid));
+    return add_maps(strip);
+  }
+
+  Attention attention(int n, const Strip& strip) const {
+    return {to_.rows, strip.positions, row_max_ + int64_t{n} * s_.P, row_sum_ + int64_t{n} * s_.P,
+            sample_.rows()};
+  }
+
+  // Attention again, its live blocks, and the gradient of the output in the order of the paste product.
+  Outcome attend(int n, const Strip& strip, const BlockGrid& grid) {
+    const int64_t map = int64_t{plain_tiles(s_.foreground_grid())} * plain_tiles(s_.background_grid());
+    GICA_TRY(compute_scores(sample_, strip.positions, to_.scores, to_.rows, needs_.b, call_));
+    GICA_TRY(GICA_LAUNCH((gather_live_blocks<E>), dim3(grid.count()), dim3(kGatherThreads), 0, stream_,
+                         attention(n, strip), grid, s_, params_.live + n * map, to_.bars, to_.live));
+    return GICA_LAUNCH((phase_pixels<T, E>), dim3(grid.foreground.count() * kTileSize), dim3(128), 0, stream_,
+                       params_.grad_y, n, grid.foreground, s_, PhaseOptions{true, s_.phases / s_.rate},
+                       params_.in.query, to_.pixels);
+  }
+
+  Outcome add_pixels(const Strip& strip, const BlockGrid& grid) {
+    using G = PixelGradientProduct<E>;
+    const int down = grid.foreground.count(), across = grid.across();
+    GICA_TRY(GICA_LAUNCH(find_owned, dim3(down), dim3(kTileSize), 0, stream_, grid.foreground, strip.own, to_.owned));
+    GICA_TRY(GICA_LAUNCH(list_live, dim3(across), dim3(32), 0, stream_, to_.live, down, across, 1, to_.list,
+                         to_.count));
+    return GICA_LAUNCH((add_pixel_gradients<E>), dim3(s_.columns / G::columns, across), dim3(G::threads),
+                       G::shared_bytes, stream_, to_.bars, to_.pixels, to_.owned,
+                       LiveList{to_.list, to_.count, down}, grid, s_, sums_.pixels);
+  }
+
+  Outcome differentiate_scores(int n, const Strip& strip, const BlockGrid& grid) {
+    using G = BlockProduct<E>;
+    GICA_TRY(GICA_LAUNCH((block_gradients<E>), dim3(grid.count()), dim3(G::threads), G::shared_bytes, stream_,
+                         to_.pixels, sample_.pixels, to_.live, grid, s_, to_.blocks));
+    GICA_TRY(GICA_LAUNCH(score_row_gradients, dim3(strip.scored.area()), dim3(kRowThreads), 0, stream_, attention(n, strip),
+                         BlockGradients{to_.blocks, to_.live, grid}, strip.scored, s_, to_.gradient));
+    const Slots own = Slots::of(s_, strip.scored);
+    const dim3 block(256);
+    GICA_TRY(GICA_LAUNCH(list_slots, dim3(blocks_for(own.gram_slots(), 256)), block, 0, stream_, own, s_.P,
+                         to_.positions));
+    GICA_TRY(GICA_LAUNCH(patch_gradients, dim3(own.score_slots() * blocks_for(s_.Q, 256)), block, 0, stream_,
+                         to_.gradient, sample_.reciprocal_norm, s_, own, to_.blocks));
+    return GICA_LAUNCH((gram_gradients<E>), dim3(own.gram_slots() * blocks_for(s_.row_stride, 256)), block, 0, stream_,
+                       to_.blocks, s_, own, to_.grams);
+  }
+
+  Outcome add_maps(const Strip& strip) {
+    const Slots own = Slots::of(s_, strip.scored);
+    const int count = own.gram_slots();
+    if (needs_.f) {
+      using G = ForegroundProduct<E>;
+      GICA_TRY(GICA_LAUNCH((foreground_gradients<E>),
+                           dim3(blocks_for(s_.depth, G::columns), blocks_for(count, G::rows), to_.splits),
+                           dim3(G::threads), G::shared_bytes, stream_, to_.grams, sample_.b, count, s_, to_.splits,
+                           to_.partial));
+      GICA_TRY(GICA_LAUNCH(add_foreground_gradients, dim3(blocks_for(sums_.f_size, 256)), dim3(256), 0, stream_,
+                           to_.partial, own, to_.splits, s_, sums_.f));
+    }
+    if (!needs_.b) return {};
+    using G = BackgroundProduct<E>;
+    GICA_TRY(GICA_LAUNCH(add_norm_gradients, dim3(blocks_for(s_.Q, 64)), dim3(64), 0, stream_, to_.blocks, own,
+                         to_.scores.scores, Slots::of(s_, strip.positions), s_, sums_.norm));
+    return GICA_LAUNCH((add_background_gradients<E>), dim3(blocks_for(s_.depth, G::columns), blocks_for(s_.Q, G::rows)),
+                       dim3(G::threads), G::shared_bytes, stream_, to_.grams, sample_.f, to_.positions, count, s_,
+                       sums_.b);
+  }
+
+  Outcome write(int n) {
+    const PixelGradient pasted = {sums_.pixels, sample_.background};
+    if (needs_.f) GICA_TRY(write_map(params_.grad_f, n, s_.hf, s_.wf, sums_.f, picks_, {nullptr, sample_.background}));
+    if (needs_.b) {
+      GICA_TRY(GICA_LAUNCH((add_norm_to_background<E>), dim3(blocks_for(sums_.b_size, 256)), dim3(256), 0, stream_,
+                           sums_.norm, sample_.reciprocal_norm, sample_.b, s_, sums_.b));
+      GICA_TRY(write_map(params_.grad_b, n, s_.hb, s_.wb, sums_.b, picks_ + params_.in.f.height + params_.in.f.width,
+                         params_.in.separate_values ? PixelGradient{nullptr, sample_.background} : pasted));
+    }
+    if (params_.in.separate_values && needs_.pixels)
+      GICA_TRY(GICA_LAUNCH((write_gradient<T>), dim3(blocks_for(pixels_of(params_.grad_values), 256)), dim3(256), 0,
+                           stream_, params_.grad_values, n, s_, MapGradient{}, pasted));
+    return {};
+  }
+
+  static int64_t pixels_of(const Image& image) { return image.channels * image.height * image.width; }
+
+  Outcome write_map(const Image& image, int n, int height, int width, const float* sums, int* picks,
+                    const PixelGradient& pasted) {
+    const int image_height = static_cast<int>(image.height), image_width = static_cast<int>(image.width);
+    int* columns = picks + image_height;
+    GICA_TRY(GICA_LAUNCH(invert_picks, dim3(1), dim3(256), 0, stream_, image_height, height, s_.semantics, picks));
+    GICA_TRY(GICA_LAUNCH(invert_picks, dim3(1), dim3(256), 0, stream_, image_width, width, s_.semantics, columns));
+    return GICA_LAUNCH((write_gradient<T>), dim3(blocks_for(pixels_of(image), 256)), dim3(256), 0, stream_, image, n,
+                       s_, MapGradient{sums, picks, columns, width, s_.depth}, pasted);
+  }
+
+  const BackwardParams& params_;
+  const Needs needs_;
+  const float *row_max_, *row_sum_;
+  const Call& call_;
+  void* stream_;
+  const Shape s_;
+  const Plan plan_;
+  Scratch scratch_;
+  Sample<T, E> sample_;
+  const MapSums sums_;
+  int* picks_;
+  const BackwardBuffers<E> to_;
+};
+
+template <class T, class E>
+Outcome run_or_measure_backward(const BackwardParams& params, const float* row_max, const float* row_sum,
+                                const Call& call, int64_t* scratch) {
+  const bool need_b = params.grad_b.channels > 0;
+  const Needs needs = {params.grad_f.channels > 0, need_b,
+                       params.in.separate_values ? params.grad_values.channels > 0 : need_b};
+  Backward<T, E> pass(params, needs, row_max, row_sum, call);
+  if (!scratch) return pass.run();
+  *scratch = pass.scratch();
+  return {};
+}
+
+}  // namespace gica::cuda

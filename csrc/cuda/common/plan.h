@@ -1,0 +1,91 @@
+// How the foreground is cut into strips, so that what grows with P x Q is held for one strip at a time.
+#pragma once
+
+#include "common/slots.h"
+#include "common/tiles.h"
+
+namespace gica::cuda {
+
+struct Strip {
+  Rect own;        // its part of the Abar grid
+  Rect grid;       // the grid positions it needs blocks at
+  Rect positions;  // the positions whose attention enters those blocks
+  Rect scored;     // the positions of its own, whose scores' gradient it forms
+};
+
+// Strips are boxes of tiles. The last tile of an axis takes one position that is left over.
+class Plan {
+ public:
+  // With `both_sides` a strip's grid reaches one position into the next strip, as the backward needs it to. bytes(strip)
+  // is the scratch of a strip; of the plans within `limit` the one with the fewest Gram products is taken.
+  template <class Bytes>
+  Plan(const Shape& shape, bool both_sides, int64_t limit, const Bytes& bytes) : s_(shape), both_sides_(both_sides) {
+    double best = -1;
+    for (int down = 1; down <= rows().count(); ++down)
+      for (int across = 1; across <= columns().count(); ++across) {
+        if (repeats(rows().count(), down) || repeats(columns().count(), across)) continue;
+        const Plan candidate(shape, both_sides, down, across);
+        const Strip largest = candidate.largest();
+        const bool smallest = down == rows().count() && across == columns().count();
+        if (!smallest && bytes(largest) > limit) continue;
+        const double cost = double(down) * across * Slots::of(s_, largest.positions).gram_slots();
+        if (best < 0 || cost < best) best = cost, down_ = down, across_ = across;
+      }
+  }
+
+  int count() const { return down_ * across_; }
+  Strip strip(int index) const { return at(index / across_, index % across_); }
+
+  // A strip as large as any, away from the edges, where what it needs is cut off.
+  Strip largest() const {
+    const int high = ceil_div(rows().count(), down_), wide = ceil_div(columns().count(), across_);
+    return made({0, smaller(8 * high + 1, s_.hf + 1), 0, smaller(8 * wide + 1, s_.wf + 1)}, false);
+  }
+
+ private:
+  Plan(const Shape& shape, bool both_sides, int down, int across)
+      : s_(shape), both_sides_(both_sides), down_(down), across_(across) {}
+
+  static int ceil_div(int a, int b) { return (a + b - 1) / b; }
+  // More strips than needed for tiles of their size.
+  static bool repeats(int tiles, int strips) { return strips > 1 && ceil_div(tiles, strips) == ceil_div(tiles, strips - 1); }
+
+  struct Axis {
+    int positions;
+    int count() const { return larger(1, (positions + 6) / 8); }
+    int begin(int tile) const { return tile == count() ? positions : 8 * tile; }
+  };
+  Axis rows() const { return {s_.hf + 1}; }
+  Axis columns() const { return {s_.wf + 1}; }
+
+  Strip at(int row, int column) const {
+    const auto cut = [](const Axis& axis, int part, int parts) {
+      return axis.begin(static_cast<int>(static_cast<int64_t>(axis.count()) * part / parts));
+    };
+    return made({cut(rows(), row, down_), cut(rows(), row + 1, down_), cut(columns(), column, across_),
+                 cut(columns(), column + 1, across_)},
+                true);
+  }
+
+  Strip made(const Rect& own, bool cut_off) const {
+    Strip strip;
+    const int more = both_sides_ ? 1 : 0;
+    strip.own = own;
+    strip.grid = {own.y0, smaller(own.y1 + more, s_.hf + 1), own.x0, smaller(own.x1 + more, s_.wf + 1)};
+    strip.scored = {own.y0, smaller(own.y1, s_.hf), own.x0, smaller(own.x1, s_.wf)};
+    strip.positions = {larger(own.y0 - 1, 0), smaller(own.y1 + more, s_.hf), larger(own.x0 - 1, 0),
+                       smaller(own.x1 + more, s_.wf)};
+    if (!cut_off) {  // one position in front
+      strip.positions.y1 = smaller(own.y1 + more + 1, s_.hf);
+      strip.positions.x1 = smaller(own.x1 + more + 1, s_.wf);
+      strip.grid.y1 = smaller(own.y1 + 1, s_.hf + 1), strip.grid.x1 = smaller(own.x1 + 1, s_.wf + 1);
+    }
+    return strip;
+  }
+
+  Shape s_;
+  bool both_sides_;
+  int down_ = 1, across_ = 1;
+};
+
+}  // namespace gica::cuda

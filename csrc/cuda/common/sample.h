@@ -1,0 +1,138 @@
+// What every pass makes of one sample before its strips are worked through.
+#pragma once
+
+#include "common/clear.h"
+#include "common/paste.h"
+#include "common/plan.h"
+#include "common/scores.h"
+#include "common/scratch.h"
+#include "common/softmax.h"
+#include "gica/cuda.h"
+#include "sm80/walk.h"
+
+namespace gica::cuda {
+
+inline int multiple_of(int x, int step) {
+  return (x + step - 1) / step * step;
+}
+
+// The unit of rounding of the output's dtype: blocks of attention below it, shared out over a row or a column, are left
+// out (docs/semantics.md).
+inline double rounding_unit(Dtype dtype) {
+  return dtype == Dtype::bfloat16 ? 0x1p-9 : dtype == Dtype::float16 ? 0x1p-12 : 0x1p-24;
+}
+
+inline Shape shape_of(const Inputs& in) {
+  const Geometry g(in);
+  Shape s{};
+  s.batch = g.batch, s.channels = g.channels, s.value_channels = g.value_channels;
+  s.hf = g.hf, s.wf = g.wf, s.hb = g.hb, s.wb = g.wb, s.P = g.P, s.Q = g.Q;
+  s.box_radius = g.box_radius, s.fuse_radius = g.fuse_radius, s.halo = g.halo;
+  s.rate = in.options.rate, s.phases = g.phases, s.before = g.before;
+  s.depth = multiple_of(s.channels, 16);
+  s.value_depth = multiple_of(s.value_channels, 8);
+  s.columns = multiple_of(s.phases * s.phases * s.value_depth, 128);
+  s.row_stride = multiple_of(s.Q, 8);
+  s.softmax_scale = static_cast<float>(in.options.softmax_scale);
+  s.threshold = in.options.skip ? static_cast<float>(rounding_unit(in.dtype) / larger(g.P, g.Q)) : -1.f;
+  s.semantics = in.options.semantics;
+  return s;
+}
+
+template <class T, class E>
+class Sample {
+ public:
+  using Stored = typename E::Stored;
+
+  Sample(const Inputs& inputs, const Shape& shape, bool pasted, Scratch& scratch)
+      : in(inputs), s(shape), background{shape.background_grid()} {
+    f = scratch.take<Stored>(int64_t{s.P} * s.depth);
+    b = scratch.take<Stored>(int64_t{s.Q} * s.depth);
+    energy_ = scratch.take<double>(s.Q);
+    reciprocal_norm = scratch.take<float>(s.Q);
+    valid_ = scratch.take<uint8_t>(s.Q);
+    wanted_ = scratch.take<uint8_t>(s.P);
+    invalid_count_ = scratch.take<int>(1);
+    if (pasted) pixels = scratch.take<Stored>(int64_t{background.count()} * kTileSize * s.columns);
+  }
+
+  Outcome prepare(int n, void* stream) {
+    const dim3 block(256);
+    GICA_TRY(GICA_LAUNCH((reduce_map<T, E>), dim3(blocks_for(s.P, 32), blocks_for(s.depth, 32)), block, 0, stream, in.f,
+                         n, s.hf, s.wf, s.depth, s.semantics, f));
+    GICA_TRY(GICA_LAUNCH((reduce_map<T, E>), dim3(blocks_for(s.Q, 32), blocks_for(s.depth, 32)), block, 0, stream, in.b,
+                         n, s.hb, s.wb, s.depth, s.semantics, b));
+    GICA_TRY(GICA_LAUNCH((pixel_energy<T>), dim3(blocks_for(s.Q, 64)), dim3(64), 0, stream, in.b, n, s, energy_));
+    GICA_TRY(clear(invalid_count_, sizeof(int), stream));
+    GICA_TRY(GICA_LAUNCH(norms_and_validity, dim3(blocks_for(s.Q, 256)), block, 0, stream, energy_, in.hole, in.b, n, s,
+                         reciprocal_norm, valid_, invalid_count_));
+    GICA_TRY(GICA_LAUNCH(find_wanted, dim3(blocks_for(s.P, 256)), block, 0, stream, in.query, n, s, wanted_));
+    if (pixels)
+      GICA_TRY(GICA_LAUNCH((phase_pixels<T, E>), dim3(background.count() * kTileSize), dim3(128), 0, stream, in.values, n,
+                           background, s, PhaseOptions{false, 1}, Mask{}, pixels));
+    return {};
+  }
+
+  RowInputs rows() const { return {wanted_, valid_, invalid_count_}; }
+
+  const Inputs& in;
+  const Shape& s;
+  const TileTable background;
+  Stored *f = nullptr, *b = nullptr, *pixels = nullptr;
+  float* reciprocal_norm = nullptr;
+
+ private:
+  double* energy_;
+  uint8_t *valid_, *wanted_;
+  int* invalid_count_;
+};
+
+inline int64_t scratch_limit(const Call& call) {
+  return call.scratch_limit > 0 ? call.scratch_limit : int64_t{256} << 20;
+}
+
+// The scratch of one strip.
+template <class Buffers>
+int64_t bytes_of(const Shape& s, const Strip& strip) {
+  Scratch counted(nullptr);
+  Buffers::take(s, strip, counted);
+  return counted.used();
+}
+
+// Where the scores of a strip are computed.
+struct ScoreBuffers {
+  int* positions;
+  float *grams, *scores;
+
+  static ScoreBuffers take(const Shape& s, const Rect& positions, Scratch& scratch) {
+    const Slots slots = Slots::of(s, positions);
+    return {scratch.take<int>(slots.gram_slots()), scratch.take<float>(int64_t{slots.gram_slots()} * s.row_stride),
+            scratch.take<float>(int64_t{slots.score_slots()} * s.row_stride)};
+  }
+};
+
+// The propagated scores of a strip, which may take the place of the Gram products. With `keep` the patch scores are left
+// in the buffers too.
+template <class T, class E>
+Outcome compute_scores(const Sample<T, E>& sample, const Rect& strip, const ScoreBuffers& to, float* propagated,
+                       bool keep, const Call& call) {
+  const Shape& s = sample.s;
+  if (!keep && !call.generic_only && walk_takes<E>(s, call.device))
+    return walk<E>(sample.f, sample.b, sample.reciprocal_norm, sample.rows().wanted, s, strip, propagated, call.device,
+                   call.stream);
+  using G = GramProduct<E>;
+  const Slots slots = Slots::of(s, strip);
+  const int count = slots.gram_slots();
+  const dim3 block(256);
+  GICA_TRY(GICA_LAUNCH(list_slots, dim3(blocks_for(count, 256)), block, 0, call.stream, slots, s.P, to.positions));
+  GICA_TRY(GICA_LAUNCH(gram_products<E>, dim3(blocks_for(s.row_stride, G::columns), blocks_for(count, G::rows)),
+                       dim3(G::threads), G::shared_bytes, call.stream, sample.f, sample.b, s, to.positions, count,
+                       to.grams));
+  const unsigned across = blocks_for(s.Q, 256);
+  GICA_TRY(GICA_LAUNCH(patch_scores, dim3(slots.score_slots() * across), block, 0, call.stream, to.grams,
+                       sample.reciprocal_norm, s, slots, to.scores));
+  return GICA_LAUNCH(propagate_scores, dim3(slots.strip.area() * across), block, 0, call.stream, to.scores, s, slots,
+                     propagated);
+}
+
+}  // namespace gica::cuda

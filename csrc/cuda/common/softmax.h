@@ -1,0 +1,196 @@
+// From propagated scores to attention, one row (foreground position) at a time.
+#pragma once
+
+#include "common/element.h"
+#include "common/reduce.h"
+#include "common/tiles.h"
+
+namespace gica::cuda {
+
+constexpr float kInfinity = __builtin_huge_valf();
+constexpr int kRowThreads = 256;
+
+// What a row leaves outside: pointers may be null, and are those of the sample.
+struct RowOutputs {
+  float* max;        // [P] of scale * score
+  float* sum;        // [P]
+  int64_t* offsets;  // [2][P]
+  float* scores;     // [P] score at the arg-max
+};
+
+struct RowInputs {
+  const uint8_t* wanted;     // [P]
+  const uint8_t* valid;      // [Q]
+  const int* invalid_count;  // how many are not
+
+  // Masked positions that stay in the denominator, as exp(0).
+  __device__ __forceinline__ int kept(const Shape& s) const {
+    return s.semantics == Semantics::mmagic ? 0 : *invalid_count;
+  }
+};
+
+struct Largest {
+  float score;
+  int q;
+};
+// The lowest position of the largest score; NaN counts as larger than any number.
+__device__ __forceinline__ bool before(const Largest& a, const Largest& b) {
+  const bool a_nan = a.score != a.score, b_nan = b.score != b.score;
+  if (a_nan || b_nan) return a_nan && (!b_nan || a.q < b.q);
+  return a.score > b.score || (a.score == b.score && a.q < b.q);
+}
+
+// Every thread gets the block's first largest valid score; q is Q and the score -inf where none is valid.
+__device__ __forceinline__ Largest find_largest(const float* row, const RowInputs& in, const Shape& s) {
+  __shared__ float best_scores[kRowThreads];
+  __shared__ int best_at[kRowThreads];
+  Largest best = {-kInfinity, s.Q};
+  for (int q = threadIdx.x; q < s.Q; q += kRowThreads)
+    if (in.valid[q] && before({row[q], q}, best)) best = {row[q], q};
+  best_scores[threadIdx.x] = best.score, best_at[threadIdx.x] = best.q;
+  __syncthreads();
+  for (int half = kRowThreads / 2; half > 0; half /= 2) {
+    if (static_cast<int>(threadIdx.x) < half) {
+      const Largest other = {best_scores[threadIdx.x + half], best_at[threadIdx.x + half]};
+      if (before(other, {best_scores[threadIdx.x], best_at[threadIdx.x]}))
+        best_scores[threadIdx.x] = other.score, best_at[threadIdx.x] = other.q;
+    }
+    __syncthreads();
+  }
+  return {best_scores[0], best_at[0]};
+}
+
+__device__ __forceinline__ void write_largest(const Largest& best, bool wanted, const Shape& s, int p,
+                                              const RowOutputs& out) {
+  if (threadIdx.x != 0) return;
+  const bool found = best.q < s.Q;
+  if (out.offsets) {
+    out.offsets[p] = !wanted ? -1 : found ? best.q / s.wb : 0;
+    out.offsets[s.P + p] = !wanted ? -1 : found ? best.q % s.wb : 0;
+  }
+  if (out.scores) out.scores[p] = wanted && found ? best.score : -kInfinity;
+}
+
+__device__ __forceinline__ int row_position(const Rect& positions, const Shape& s, int row) {
+  return (positions.y0 + row / positions.width()) * s.wf + positions.x0 + row % positions.width();
+}
+
+// What goes into the softmax, rounded: the maximum and the sum of a row are those of rounded values, and fit no others.
+__device__ __forceinline__ float scaled(const Shape& s, float score) {
+  return __fmul_rn(s.softmax_scale, score);
+}
+
+// The attention of a strip: its propagated scores, and of every row the maximum and the sum of the exponentials. A row
+// that is not asked for has the sum 0, and its scores are not written.
+struct Attention {
+  const float* scores;  // [row of the strip][row_stride]
+  Rect positions;
+  const float *max, *sum;  // [P]
+  RowInputs in;
+
+  __device__ __forceinline__ const float* row(const Shape& s, int y, int x) const {
+    return scores + static_cast<size_t>(positions.index(y, x)) * s.row_stride;
+  }
+  // What the exponentials of a row are multiplied with. NaN stays NaN.
+  static __device__ __forceinline__ float factor(float sum) { return sum == 0 ? 0.f : 1 / sum; }
+  __device__ __forceinline__ float weight(const Shape& s, float score, float max_of_row, float factor_of_row) const {
+    return __expf(scaled(s, score) - max_of_row) * factor_of_row;
+  }
+  // From position (y, x) to (u, v).
+  __device__ __forceinline__ float at(const Shape& s, int y, int x, int u, int v) const {
+    const int p = y * s.wf + x, q = u * s.wb + v;
+    const float total = sum[p];
+    return total != 0 && in.valid[q] ? weight(s, row(s, y, x)[q], max[p], 1 / total) : 0.f;
+  }
+};
+
+constexpr int kChunk = 8;  // positions of a background row whose maximum is kept
+__host__ __device__ inline int chunks_across(const Shape& s) {
+  return (s.wb + kChunk - 1) / kChunk;
+}
+
+// Eight scaled scores of a background row, -inf where there are none or they may not be copied.
+__device__ __forceinline__ void load_chunk(const float* row, const RowInputs& in, const Shape& s, int q, int count,
+                                           float (&z)[kChunk]) {
+  if (s.wb % kChunk == 0) {
+    const float4 first = *reinterpret_cast<const float4*>(row + q), second = *reinterpret_cast<const float4*>(row + q + 4);
+    z[0] = first.x, z[1] = first.y, z[2] = first.z, z[3] = first.w;
+    z[4] = second.x, z[5] = second.y, z[6] = second.z, z[7] = second.w;
+  } else {
+#pragma unroll
+    for (int k = 0; k < kChunk; ++k) z[k] = k < count ? row[q + k] : 0.f;
+  }
+#pragma unroll
+  for (int k = 0; k < kChunk; ++k) z[k] = k < count && in.valid[q + k] ? scaled(s, z[k]) : -kInfinity;
+}
+
+// What the attention of a row towards a tile of the background's grid is at most. The tile's positions and the one in
+// front of each touch two chunks in nine rows; tiles of left-over positions are not looked at.
+__device__ __forceinline__ float largest_of_tile(const float* chunk_max, const TileTable& tiles, int tile,
+                                                 float largest_of_row, const Shape& s) {
+  if (tile >= tiles.whole()) return largest_of_row;
+  const int u0 = tile / tiles.across() * kTile, c0 = tile % tiles.across(), chunks = chunks_across(s);
+  float most = -kInfinity;
+  for (int u = max(u0 - 1, 0); u < min(u0 + kTile, s.hb); ++u)
+    for (int c = max(c0 - 1, 0); c <= min(c0, chunks - 1); ++c) most = fmaxf(most, chunk_max[u * chunks + c]);
+  return most;
+}
+
+struct RowSummary {
+  float* chunk_max;  // [row][background rows * chunks]
+  float* bounds;     // [row][background tiles]: the largest attention that enters a tile
+};
+
+// One block per row of the strip: the maximum and sum of its softmax, and bounds of its attention. Masked positions stay
+// in the denominator as exp(0), except in mmagic's variant.
+static __global__ void summarise_rows(const float* scores, Rect positions, RowInputs in, Shape s, TileTable background,
+                                      RowSummary to, RowOutputs out) {
+  __shared__ float room[kRowThreads / 32];
+  const int p = row_position(positions, s, blockIdx.x), chunks = chunks_across(s), all = s.hb * chunks;
+  const float* row = scores + static_cast<size_t>(blockIdx.x) * s.row_stride;
+  float* chunk_max = to.chunk_max + static_cast<size_t>(blockIdx.x) * all;
+  float* bounds = to.bounds + static_cast<size_t>(blockIdx.x) * background.count();
+  const bool wanted = in.wanted[p];
+  if (out.offsets) write_largest(wanted ? find_largest(row, in, s) : Largest{-kInfinity, s.Q}, wanted, s, p, out);
+  if (!wanted) {
+    for (int tile = threadIdx.x; tile < background.count(); tile += kRowThreads) bounds[tile] = 0;
+    if (threadIdx.x == 0) out.max[p] = out.sum[p] = 0;
+    return;
+  }
+  float own_max = -kInfinity, own_sum = 0;
+  for (int item = threadIdx.x; item < all; item += kRowThreads) {
+    const int u = item / chunks, v = item % chunks * kChunk;
+    float z[kChunk], most = -kInfinity;
+    load_chunk(row, in, s, u * s.wb + v, min(kChunk, s.wb - v), z);
+#pragma unroll
+    for (int k = 0; k < kChunk; ++k) most = fmaxf(most, z[k]);
+    chunk_max[item] = most;
+    if (most > own_max) own_sum *= __expf(own_max - most), own_max = most;
+#pragma unroll
+    for (int k = 0; k < kChunk; ++k)
+      if (z[k] != -kInfinity) own_sum += __expf(z[k] - own_max);
+  }
+  const auto larger_of = [](float a, float b) { return fmaxf(a, b); };
+  const float largest = fold_block(own_max, room, larger_of);
+  const int kept = in.kept(s);
+  // Where nothing is valid every exponential is left out, and the sum is 0 or that of the masked ones.
+  const float max = kept > 0 ? fmaxf(largest, 0.f) : largest == -kInfinity ? 0.f : largest;
+  const float part = own_sum == 0 ? 0.f : own_sum * __expf(own_max - max);
+  float sum = fold_block(part, room, [](float a, float b) { return a + b; });
+  if (kept > 0) sum += kept * __expf(-max);
+  const float factor = Attention::factor(sum);
+  for (int tile = threadIdx.x; tile < background.count(); tile += kRowThreads)
+    bounds[tile] = __expf(largest_of_tile(chunk_max, background, tile, largest, s) - max) * factor;
+  if (threadIdx.x == 0) out.max[p] = max, out.sum[p] = sum;
+}
+
+// The arg-max of every row and its score.
+static __global__ void match_rows(const float* rows, Rect positions, RowInputs in, Shape s, RowOutputs out) {
+  const int p = row_position(positions, s, blockIdx.x);
+  const bool wanted = in.wanted[p];
+  Largest best = {-kInfinity, s.Q};
+  if (wanted) best = find_largest(rows + static_cast<size_t>(blockIdx.x) * s.row_stride, in, s);
+  write_largest(best, wanted, s, p, out);
+}
+
+}  // namespace gica::cuda

@@ -1,0 +1,144 @@
+// The forward pass and the match: strip by strip, scores, attention, live blocks, paste.
+#pragma once
+
+#include "common/sample.h"
+#include "gica/cuda.h"
+
+namespace gica::cuda {
+
+template <class E>
+struct ForwardBuffers {
+  ScoreBuffers scores;
+  float* rows;  // of propagated scores: in the place of the Gram products, which are not needed by then
+  RowSummary summary;
+  typename E::Stored* blocks;
+  int *live, *list, *count;
+
+  static ForwardBuffers take(const Shape& s, const Strip& strip, Scratch& scratch) {
+    const BlockGrid grid{{strip.grid}, {s.background_grid()}};
+    ForwardBuffers to;
+    to.scores = ScoreBuffers::take(s, strip.positions, scratch);
+    to.rows = to.scores.grams;
+    to.summary.chunk_max = scratch.take<float>(int64_t{strip.positions.area()} * s.hb * chunks_across(s));
+    to.summary.bounds = scratch.take<float>(int64_t{strip.positions.area()} * grid.across());
+    to.blocks = scratch.take<typename E::Stored>(int64_t{grid.count()} * kBlockSize);
+    to.live = scratch.take<int>(grid.count());
+    to.list = scratch.take<int>(grid.count());
+    to.count = scratch.take<int>(grid.foreground.count());
+    return to;
+  }
+};
+
+template <class T, class E>
+class Forward {
+ public:
+  Forward(const ForwardParams& params, const Call& call)
+      : params_(params),
+        call_(call),
+        stream_(call.stream),
+        s_(shape_of(params.in)),
+        plan_(s_, false, scratch_limit(call), [&](const Strip& strip) { return bytes_of<ForwardBuffers<E>>(s_, strip); }),
+        scratch_(call.scratch),
+        sample_(params.in, s_, true, scratch_),
+        to_(ForwardBuffers<E>::take(s_, plan_.largest(), scratch_)) {}
+
+  int64_t scratch() const { return scratch_.used(); }
+
+  Outcome run() {
+    for (int n = 0; n < s_.batch; ++n) {
+      GICA_TRY(sample_.prepare(n, stream_));
+      GICA_TRY(clear(map(n), map_size(), stream_));
+      for (int i = 0; i < plan_.count(); ++i) GICA_TRY(run_strip(n, plan_.strip(i)));
+    }
+    return {};
+  }
+
+ private:
+  int64_t map_size() const { return int64_t{plain_tiles(s_.foreground_grid())} * plain_tiles(s_.background_grid()); }
+  uint8_t* map(int n) const { return params_.live + n * map_size(); }
+
+  Outcome run_strip(int n, const Strip& strip) {
+    GICA_TRY(compute_scores(sample_, strip.positions, to_.scores, to_.rows, false, call_));
+    const RowOutputs out = {static_cast<float*>(params_.row_max) + int64_t{n} * s_.P,
+                            static_cast<float*>(params_.row_sum) + int64_t{n} * s_.P,
+                            params_.offsets ? params_.offsets + int64_t{n} * 2 * s_.P : nullptr, nullptr};
+    const BlockGrid grid{{strip.grid}, sample_.background};
+    GICA_TRY(GICA_LAUNCH(summarise_rows, dim3(strip.positions.area()), dim3(kRowThreads), 0, stream_, to_.rows,
+                         strip.positions, sample_.rows(), s_, grid.background, to_.summary, out));
+    const Attention attention = {to_.rows, strip.positions, out.max, out.sum, sample_.rows()};
+    GICA_TRY(GICA_LAUNCH((gather_blocks<E>), dim3(grid.count()), dim3(kGatherThreads), 0, stream_, attention,
+                         to_.summary.bounds, grid, s_, to_.blocks, to_.live, map(n)));
+    GICA_TRY(GICA_LAUNCH(list_live, dim3(grid.foreground.count()), dim3(32), 0, stream_, to_.live, grid.across(), 1,
+                         grid.across(), to_.list, to_.count));
+    using G = PasteProduct<E>;
+    return GICA_LAUNCH((paste<T, E>), dim3(s_.columns / G::columns, grid.foreground.count()), dim3(G::threads),
+                       G::shared_bytes, stream_, to_.blocks, sample_.pixels,
+                       LiveList{to_.list, to_.count, grid.across()}, grid, s_, params_.in.query, n, params_.y);
+  }
+
+  const ForwardParams& params_;
+  const Call& call_;
+  void* stream_;
+  const Shape s_;
+  const Plan plan_;
+  Scratch scratch_;
+  Sample<T, E> sample_;
+  const ForwardBuffers<E> to_;
+};
+
+struct MatchBuffers : ScoreBuffers {
+  static MatchBuffers take(const Shape& s, const Strip& strip, Scratch& scratch) {
+    return {ScoreBuffers::take(s, strip.positions, scratch)};
+  }
+};
+
+template <class T, class E>
+class Match {
+ public:
+  Match(const MatchParams& params, const Call& call)
+      : params_(params),
+        call_(call),
+        stream_(call.stream),
+        s_(shape_of(params.in)),
+        plan_(s_, false, scratch_limit(call), [&](const Strip& strip) { return bytes_of<MatchBuffers>(s_, strip); }),
+        scratch_(call.scratch),
+        sample_(params.in, s_, false, scratch_),
+        to_(MatchBuffers::take(s_, plan_.largest(), scratch_)) {}
+
+  int64_t scratch() const { return scratch_.used(); }
+
+  Outcome run() {
+    for (int n = 0; n < s_.batch; ++n) {
+      GICA_TRY(sample_.prepare(n, stream_));
+      const RowOutputs out = {nullptr, nullptr, params_.offsets + int64_t{n} * 2 * s_.P,
+                              static_cast<float*>(params_.scores) + int64_t{n} * s_.P};
+      for (int i = 0; i < plan_.count(); ++i) {
+        const Rect rows = plan_.strip(i).positions;
+        GICA_TRY(compute_scores(sample_, rows, to_, to_.grams, false, call_));
+        GICA_TRY(GICA_LAUNCH(match_rows, dim3(rows.area()), dim3(kRowThreads), 0, stream_, to_.grams, rows,
+                             sample_.rows(), s_, out));
+      }
+    }
+    return {};
+  }
+
+ private:
+  const MatchParams& params_;
+  const Call& call_;
+  void* stream_;
+  const Shape s_;
+  const Plan plan_;
+  Scratch scratch_;
+  Sample<T, E> sample_;
+  const MatchBuffers to_;
+};
+
+template <class Pass, class Params>
+Outcome run_or_measure(const Params& params, const Call& call, int64_t* scratch) {
+  Pass pass(params, call);
+  if (!scratch) return pass.run();
+  *scratch = pass.scratch();
+  return {};
+}
+
+}  // namespace gica::cuda
