@@ -13,23 +13,21 @@ template <class E>
 struct BackwardBuffers {
   using Stored = typename E::Stored;
   ScoreBuffers scores;
-  float* rows;    // of propagated scores
-  float* blocks;  // gradients of the live blocks; then of the patch products
-  float* gradient;  // of the propagated scores, by the strip's own positions
+  float* blocks;                  // gradients of the live blocks; then of the patch products
+  float* gradient;                // of the propagated scores, by the strip's own positions
   Stored *bars, *pixels, *grams;  // live blocks of Abar; gradient of the output; gradient of the Gram products
   int *live, *list, *count, *positions;
   uint8_t* owned;
   float* partial;
   int splits;
 
-  static BackwardBuffers take(const Shape& s, const Strip& strip, Scratch& scratch) {
+  static BackwardBuffers take(const Shape& s, const Strip& strip, const ScorePath& path, Scratch& scratch) {
     const BlockGrid grid{{strip.grid}, {s.background_grid()}};
     const Slots own = Slots::of(s, strip.scored);
     BackwardBuffers to;
-    to.scores = ScoreBuffers::take(s, strip.positions, scratch);
-    to.rows = to.scores.grams;
-    to.blocks = scratch.take<float>(
-        larger(int64_t{grid.count()} * kBlockSize, int64_t{own.score_slots()} * s.row_stride));
+    to.scores = ScoreBuffers::take(s, strip.positions, path, scratch);
+    to.blocks =
+        scratch.take<float>(larger(int64_t{grid.count()} * kBlockSize, int64_t{own.score_slots()} * s.row_stride));
     to.gradient = scratch.take<float>(int64_t{strip.scored.area()} * s.row_stride);
     to.bars = scratch.take<Stored>(int64_t{grid.count()} * kBlockSize);
     to.pixels = scratch.take<Stored>(int64_t{grid.foreground.count()} * kTileSize * s.columns);
@@ -55,7 +53,8 @@ struct MapSums {
     if (need_f) f = scratch.take<float>(f_size = int64_t{s.P} * s.depth);
     if (need_b) b = scratch.take<float>(b_size = int64_t{s.Q} * s.depth), norm = scratch.take<float>(norm_size = s.Q);
     if (need_pixels)
-      pixels = scratch.take<float>(pixels_size = int64_t{TileTable{s.background_grid()}.count()} * kTileSize * s.columns);
+      pixels =
+          scratch.take<float>(pixels_size = int64_t{TileTable{s.background_grid()}.count()} * kTileSize * s.columns);
   }
   Outcome start(void* stream) const {
     if (f_size) GICA_TRY(clear(f, 4 * f_size, stream));
@@ -84,12 +83,17 @@ class Backward {
         call_(call),
         stream_(call.stream),
         s_(shape_of(params.in)),
-        plan_(s_, true, scratch_limit(call), [&](const Strip& strip) { return bytes_of<BackwardBuffers<E>>(s_, strip); }),
+        path_(ScorePath::of<E>(s_, call, needs.b)),
+        plan_(
+            s_, true, scratch_limit(call),
+            [&](const Strip& strip) { return bytes_of<BackwardBuffers<E>>(s_, strip, path_); },
+            [&](const Strip& strip) { return path_.cost(s_, strip); }),
         scratch_(call.scratch),
         sample_(params.in, s_, true, scratch_),
         sums_(s_, needs.f, needs.b, needs.pixels, scratch_),
         picks_(scratch_.take<int>(params.in.f.height + params.in.f.width + params.in.b.height + params.in.b.width)),
-        to_(BackwardBuffers<E>::take(s_, plan_.largest(), scratch_)) {}
+        norm_parts_(scratch_.take<float>(int64_t{kNormParts} * s_.Q)),
+        to_(BackwardBuffers<E>::take(s_, plan_.largest(), path_, scratch_)) {}
 
   int64_t scratch() const { return scratch_.used(); }
 
@@ -114,14 +118,14 @@ class Backward {
   }
 
   Attention attention(int n, const Strip& strip) const {
-    return {to_.rows, strip.positions, row_max_ + int64_t{n} * s_.P, row_sum_ + int64_t{n} * s_.P,
+    return {to_.scores.propagated, strip.positions, row_max_ + int64_t{n} * s_.P, row_sum_ + int64_t{n} * s_.P,
             sample_.rows()};
   }
 
   // Attention again, its live blocks, and the gradient of the output in the order of the paste product.
   Outcome attend(int n, const Strip& strip, const BlockGrid& grid) {
     const int64_t map = int64_t{plain_tiles(s_.foreground_grid())} * plain_tiles(s_.background_grid());
-    GICA_TRY(compute_scores(sample_, strip.positions, to_.scores, to_.rows, needs_.b, call_));
+    GICA_TRY(compute_scores(sample_, strip.positions, to_.scores, path_, call_));
     GICA_TRY(GICA_LAUNCH((gather_live_blocks<E>), dim3(grid.count()), dim3(kGatherThreads), 0, stream_,
                          attention(n, strip), grid, s_, params_.live + n * map, to_.bars, to_.live));
     return GICA_LAUNCH((phase_pixels<T, E>), dim3(grid.foreground.count() * kTileSize), dim3(128), 0, stream_,
@@ -133,27 +137,29 @@ class Backward {
     using G = PixelGradientProduct<E>;
     const int down = grid.foreground.count(), across = grid.across();
     GICA_TRY(GICA_LAUNCH(find_owned, dim3(down), dim3(kTileSize), 0, stream_, grid.foreground, strip.own, to_.owned));
-    GICA_TRY(GICA_LAUNCH(list_live, dim3(across), dim3(32), 0, stream_, to_.live, down, across, 1, to_.list,
-                         to_.count));
+    GICA_TRY(
+        GICA_LAUNCH(list_live, dim3(across), dim3(32), 0, stream_, to_.live, down, across, 1, to_.list, to_.count));
     return GICA_LAUNCH((add_pixel_gradients<E>), dim3(s_.columns / G::columns, across), dim3(G::threads),
-                       G::shared_bytes, stream_, to_.bars, to_.pixels, to_.owned,
-                       LiveList{to_.list, to_.count, down}, grid, s_, sums_.pixels);
+                       G::shared_bytes, stream_, to_.bars, to_.pixels, to_.owned, LiveList{to_.list, to_.count, down},
+                       grid, s_, sums_.pixels);
   }
 
   Outcome differentiate_scores(int n, const Strip& strip, const BlockGrid& grid) {
     using G = BlockProduct<E>;
     GICA_TRY(GICA_LAUNCH((block_gradients<E>), dim3(grid.count()), dim3(G::threads), G::shared_bytes, stream_,
                          to_.pixels, sample_.pixels, to_.live, grid, s_, to_.blocks));
-    GICA_TRY(GICA_LAUNCH(score_row_gradients, dim3(strip.scored.area()), dim3(kRowThreads), 0, stream_, attention(n, strip),
-                         BlockGradients{to_.blocks, to_.live, grid}, strip.scored, s_, to_.gradient));
+    GICA_TRY(GICA_LAUNCH(score_row_gradients, dim3(strip.scored.area()), dim3(kRowThreads), 0, stream_,
+                         attention(n, strip), BlockGradients{to_.blocks, to_.live, grid}, strip.scored, s_,
+                         to_.gradient));
     const Slots own = Slots::of(s_, strip.scored);
     const dim3 block(256);
-    GICA_TRY(GICA_LAUNCH(list_slots, dim3(blocks_for(own.gram_slots(), 256)), block, 0, stream_, own, s_.P,
-                         to_.positions));
-    GICA_TRY(GICA_LAUNCH(patch_gradients, dim3(own.score_slots() * blocks_for(s_.Q, 256)), block, 0, stream_,
-                         to_.gradient, sample_.reciprocal_norm, s_, own, to_.blocks));
-    return GICA_LAUNCH((gram_gradients<E>), dim3(own.gram_slots() * blocks_for(s_.row_stride, 256)), block, 0, stream_,
-                       to_.blocks, s_, own, to_.grams);
+    GICA_TRY(
+        GICA_LAUNCH(list_slots, dim3(blocks_for(own.gram_slots(), 256)), block, 0, stream_, own, s_.P, to_.positions));
+    GICA_TRY(GICA_LAUNCH(patch_gradients, dim3(blocks_for(own.score_slots(), kSlotsTogether) * blocks_for(s_.Q, 256)),
+                         block, 0, stream_, to_.gradient, sample_.reciprocal_norm, s_, own, to_.blocks));
+    return GICA_LAUNCH((gram_gradients<E>),
+                       dim3(blocks_for(own.gram_slots(), kSlotsTogether) * blocks_for(s_.row_stride, 256)), block, 0,
+                       stream_, to_.blocks, s_, own, to_.grams);
   }
 
   Outcome add_maps(const Strip& strip) {
@@ -161,17 +167,18 @@ class Backward {
     const int count = own.gram_slots();
     if (needs_.f) {
       using G = ForegroundProduct<E>;
-      GICA_TRY(GICA_LAUNCH((foreground_gradients<E>),
-                           dim3(blocks_for(s_.depth, G::columns), blocks_for(count, G::rows), to_.splits),
-                           dim3(G::threads), G::shared_bytes, stream_, to_.grams, sample_.b, count, s_, to_.splits,
-                           to_.partial));
+      GICA_TRY(GICA_LAUNCH(
+          (foreground_gradients<E>), dim3(blocks_for(s_.depth, G::columns), blocks_for(count, G::rows), to_.splits),
+          dim3(G::threads), G::shared_bytes, stream_, to_.grams, sample_.b, count, s_, to_.splits, to_.partial));
       GICA_TRY(GICA_LAUNCH(add_foreground_gradients, dim3(blocks_for(sums_.f_size, 256)), dim3(256), 0, stream_,
                            to_.partial, own, to_.splits, s_, sums_.f));
     }
     if (!needs_.b) return {};
     using G = BackgroundProduct<E>;
-    GICA_TRY(GICA_LAUNCH(add_norm_gradients, dim3(blocks_for(s_.Q, 64)), dim3(64), 0, stream_, to_.blocks, own,
-                         to_.scores.scores, Slots::of(s_, strip.positions), s_, sums_.norm));
+    GICA_TRY(GICA_LAUNCH(norm_gradient_parts, dim3(blocks_for(s_.Q, 128), kNormParts), dim3(128), 0, stream_,
+                         to_.blocks, own, to_.scores.scores, Slots::of(s_, strip.positions), s_, norm_parts_));
+    GICA_TRY(GICA_LAUNCH(add_norm_gradients, dim3(blocks_for(s_.Q, 128)), dim3(128), 0, stream_, norm_parts_, s_,
+                         sums_.norm));
     return GICA_LAUNCH((add_background_gradients<E>), dim3(blocks_for(s_.depth, G::columns), blocks_for(s_.Q, G::rows)),
                        dim3(G::threads), G::shared_bytes, stream_, to_.grams, sample_.f, to_.positions, count, s_,
                        sums_.b);
@@ -210,11 +217,13 @@ class Backward {
   const Call& call_;
   void* stream_;
   const Shape s_;
+  const ScorePath path_;
   const Plan plan_;
   Scratch scratch_;
   Sample<T, E> sample_;
   const MapSums sums_;
   int* picks_;
+  float* norm_parts_;
   const BackwardBuffers<E> to_;
 };
 

@@ -3,22 +3,21 @@
 
 #include "common/sample.h"
 #include "gica/cuda.h"
+#include "sm90/entries.h"
 
 namespace gica::cuda {
 
 template <class E>
 struct ForwardBuffers {
   ScoreBuffers scores;
-  float* rows;  // of propagated scores: in the place of the Gram products, which are not needed by then
   RowSummary summary;
   typename E::Stored* blocks;
   int *live, *list, *count;
 
-  static ForwardBuffers take(const Shape& s, const Strip& strip, Scratch& scratch) {
+  static ForwardBuffers take(const Shape& s, const Strip& strip, const ScorePath& path, Scratch& scratch) {
     const BlockGrid grid{{strip.grid}, {s.background_grid()}};
     ForwardBuffers to;
-    to.scores = ScoreBuffers::take(s, strip.positions, scratch);
-    to.rows = to.scores.grams;
+    to.scores = ScoreBuffers::take(s, strip.positions, path, scratch);
     to.summary.chunk_max = scratch.take<float>(int64_t{strip.positions.area()} * s.hb * chunks_across(s));
     to.summary.bounds = scratch.take<float>(int64_t{strip.positions.area()} * grid.across());
     to.blocks = scratch.take<typename E::Stored>(int64_t{grid.count()} * kBlockSize);
@@ -37,16 +36,24 @@ class Forward {
         call_(call),
         stream_(call.stream),
         s_(shape_of(params.in)),
-        plan_(s_, false, scratch_limit(call), [&](const Strip& strip) { return bytes_of<ForwardBuffers<E>>(s_, strip); }),
+        path_(ScorePath::of<E>(s_, call, false)),
+        plan_(
+            s_, false, scratch_limit(call),
+            [&](const Strip& strip) { return bytes_of<ForwardBuffers<E>>(s_, strip, path_); },
+            [&](const Strip& strip) { return path_.cost(s_, strip); }),
         scratch_(call.scratch),
-        sample_(params.in, s_, true, scratch_),
-        to_(ForwardBuffers<E>::take(s_, plan_.largest(), scratch_)) {}
+        sample_(params.in, s_, !paste_sm90_takes<E>(call), scratch_),
+        to_(ForwardBuffers<E>::take(s_, plan_.largest(), path_, scratch_)) {
+    if (paste_sm90_takes<E>(call)) sm90_ = PasteSm90Buffers::take(s_, {plan_.largest().grid}, call.device, scratch_);
+  }
 
   int64_t scratch() const { return scratch_.used(); }
 
   Outcome run() {
     for (int n = 0; n < s_.batch; ++n) {
       GICA_TRY(sample_.prepare(n, stream_));
+      if constexpr (kPasteSm90Exists<E>)
+        if (paste_sm90_takes<E>(call_)) GICA_TRY(prepare_paste_sm90(E{}, sm90_, params_.in.values, n, s_, stream_));
       GICA_TRY(clear(map(n), map_size(), stream_));
       for (int i = 0; i < plan_.count(); ++i) GICA_TRY(run_strip(n, plan_.strip(i)));
     }
@@ -58,16 +65,23 @@ class Forward {
   uint8_t* map(int n) const { return params_.live + n * map_size(); }
 
   Outcome run_strip(int n, const Strip& strip) {
-    GICA_TRY(compute_scores(sample_, strip.positions, to_.scores, to_.rows, false, call_));
+    GICA_TRY(compute_scores(sample_, strip.positions, to_.scores, path_, call_));
     const RowOutputs out = {static_cast<float*>(params_.row_max) + int64_t{n} * s_.P,
                             static_cast<float*>(params_.row_sum) + int64_t{n} * s_.P,
                             params_.offsets ? params_.offsets + int64_t{n} * 2 * s_.P : nullptr, nullptr};
     const BlockGrid grid{{strip.grid}, sample_.background};
-    GICA_TRY(GICA_LAUNCH(summarise_rows, dim3(strip.positions.area()), dim3(kRowThreads), 0, stream_, to_.rows,
-                         strip.positions, sample_.rows(), s_, grid.background, to_.summary, out));
-    const Attention attention = {to_.rows, strip.positions, out.max, out.sum, sample_.rows()};
+    GICA_TRY(GICA_LAUNCH(summarise_rows, dim3(strip.positions.area()), dim3(kRowThreads), 0, stream_,
+                         to_.scores.propagated, strip.positions, sample_.rows(), s_, grid.background, to_.summary,
+                         out));
+    const Attention attention = {to_.scores.propagated, strip.positions, out.max, out.sum, sample_.rows()};
     GICA_TRY(GICA_LAUNCH((gather_blocks<E>), dim3(grid.count()), dim3(kGatherThreads), 0, stream_, attention,
                          to_.summary.bounds, grid, s_, to_.blocks, to_.live, map(n)));
+    if constexpr (kPasteSm90Exists<E>)
+      if (paste_sm90_takes<E>(call_))
+        return paste_sm90(E{},
+                          {grid.foreground, grid.background, to_.blocks, to_.live, to_.list, to_.count,
+                           params_.in.query, n, params_.y},
+                          sm90_, s_, call_.device, stream_);
     GICA_TRY(GICA_LAUNCH(list_live, dim3(grid.foreground.count()), dim3(32), 0, stream_, to_.live, grid.across(), 1,
                          grid.across(), to_.list, to_.count));
     using G = PasteProduct<E>;
@@ -80,15 +94,17 @@ class Forward {
   const Call& call_;
   void* stream_;
   const Shape s_;
+  const ScorePath path_;
   const Plan plan_;
   Scratch scratch_;
   Sample<T, E> sample_;
   const ForwardBuffers<E> to_;
+  PasteSm90Buffers sm90_{};
 };
 
 struct MatchBuffers : ScoreBuffers {
-  static MatchBuffers take(const Shape& s, const Strip& strip, Scratch& scratch) {
-    return {ScoreBuffers::take(s, strip.positions, scratch)};
+  static MatchBuffers take(const Shape& s, const Strip& strip, const ScorePath& path, Scratch& scratch) {
+    return {ScoreBuffers::take(s, strip.positions, path, scratch)};
   }
 };
 
@@ -100,10 +116,14 @@ class Match {
         call_(call),
         stream_(call.stream),
         s_(shape_of(params.in)),
-        plan_(s_, false, scratch_limit(call), [&](const Strip& strip) { return bytes_of<MatchBuffers>(s_, strip); }),
+        path_(ScorePath::of<E>(s_, call, false)),
+        plan_(
+            s_, false, scratch_limit(call),
+            [&](const Strip& strip) { return bytes_of<MatchBuffers>(s_, strip, path_); },
+            [&](const Strip& strip) { return path_.cost(s_, strip); }),
         scratch_(call.scratch),
         sample_(params.in, s_, false, scratch_),
-        to_(MatchBuffers::take(s_, plan_.largest(), scratch_)) {}
+        to_(MatchBuffers::take(s_, plan_.largest(), path_, scratch_)) {}
 
   int64_t scratch() const { return scratch_.used(); }
 
@@ -114,8 +134,8 @@ class Match {
                               static_cast<float*>(params_.scores) + int64_t{n} * s_.P};
       for (int i = 0; i < plan_.count(); ++i) {
         const Rect rows = plan_.strip(i).positions;
-        GICA_TRY(compute_scores(sample_, rows, to_, to_.grams, false, call_));
-        GICA_TRY(GICA_LAUNCH(match_rows, dim3(rows.area()), dim3(kRowThreads), 0, stream_, to_.grams, rows,
+        GICA_TRY(compute_scores(sample_, rows, to_, path_, call_));
+        GICA_TRY(GICA_LAUNCH(match_rows, dim3(rows.area()), dim3(kRowThreads), 0, stream_, to_.propagated, rows,
                              sample_.rows(), s_, out));
       }
     }
@@ -127,6 +147,7 @@ class Match {
   const Call& call_;
   void* stream_;
   const Shape s_;
+  const ScorePath path_;
   const Plan plan_;
   Scratch scratch_;
   Sample<T, E> sample_;

@@ -9,9 +9,11 @@ const char* refusal(const Inputs& in, const Device& device) {
   if (device.major < 8) return "the CUDA kernels need a GPU of compute capability 8.0 or newer";
   if (in.dtype == Dtype::float64) return "the CUDA kernels take float32, bfloat16 and float16, not float64";
   const Geometry size(in);
+  // Scores of the smallest strip, a few tiles against all of the background, are counted in 32 bits, and a launch has at
+  // most 65535 rows of blocks.
   constexpr int64_t most = int64_t{1} << 30;
-  if (size.P >= most || size.Q >= most || in.values.height * in.values.width >= most)
-    return "the CUDA kernels take maps of fewer than 2^30 positions";
+  if (size.P >= most || size.Q >= most >> 9 || in.values.height * in.values.width >= most)
+    return "the CUDA kernels take backgrounds of fewer than 2^21 positions";
   if (size.columns >= most / 64) return "the CUDA kernels take fewer values under one position";
   return nullptr;
 }
@@ -32,7 +34,7 @@ struct ByArithmetic {
 constexpr ByArithmetic<Outcome(const ForwardParams&, const Call&, int64_t*)> kForward = {
     forward_float32, forward_tf32, forward_bfloat16, forward_float16};
 constexpr ByArithmetic<Outcome(const MatchParams&, const Call&, int64_t*)> kMatch = {match_float32, match_tf32,
-                                                                                   match_bfloat16, match_float16};
+                                                                                     match_bfloat16, match_float16};
 constexpr ByArithmetic<Outcome(const BackwardParams&, const float*, const float*, const Call&, int64_t*)> kBackward = {
     backward_float32, backward_tf32, backward_bfloat16, backward_float16};
 

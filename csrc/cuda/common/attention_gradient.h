@@ -38,39 +38,80 @@ struct BlockGradients {
   const int* live;
   BlockGrid grid;
 
-  // The gradient of one weight of attention: those of the four entries of Abar it went into.
-  __device__ __forceinline__ float at(int y, int x, int u, int v) const {
-    float total = 0;
-#pragma unroll
-    for (int a = 0; a < 2; ++a)
-#pragma unroll
-      for (int c = 0; c < 2; ++c) {
-        const int f = grid.foreground.find(y + a, x + c), b = grid.background.find(u + a, v + c);
-        const size_t block = static_cast<size_t>(f / kTileSize) * grid.across() + b / kTileSize;
-        if (live[block]) total += blocks[block * kBlockSize + f % kTileSize * kTileSize + b % kTileSize];
-      }
-    return total;
+  // Entries of a block's row from a slot on, null where the block is dead; f and b are places in their tile tables.
+  __device__ __forceinline__ const float* row(int f, int b) const {
+    const size_t block = static_cast<size_t>(f / kTileSize) * grid.across() + b / kTileSize;
+    return live[block] ? blocks + block * kBlockSize + f % kTileSize * kTileSize + b % kTileSize : nullptr;
   }
 };
 
-// gradient[row of scored][q] = scale * A * (dA - sum of A dA over the row).
+// Where the four entries of Abar that the attention of one foreground position goes into lie in the tile table.
+struct ForegroundPlaces {
+  int at[2][2];
+  __device__ __forceinline__ ForegroundPlaces(const TileTable& tiles, int y, int x) {
+#pragma unroll
+    for (int a = 0; a < 2; ++a)
+#pragma unroll
+      for (int c = 0; c < 2; ++c) at[a][c] = tiles.find(y + a, x + c);
+  }
+};
+
+// The gradients of the attention towards eight positions of a background row, each the sum of four entries. Returns
+// whether any of the blocks they lie in is live; the others count as 0.
+__device__ __forceinline__ bool attention_gradients(const BlockGradients& weights, const ForegroundPlaces& f, int u,
+                                                    int v, int count, float (&sums)[kChunk]) {
+  const TileTable& tiles = weights.grid.background;
+#pragma unroll
+  for (int k = 0; k < kChunk; ++k) sums[k] = 0;
+  bool any = false;
+#pragma unroll
+  for (int a = 0; a < 2; ++a) {
+    // A chunk is a row of a whole tile, and one more entry behind it; or it lies among the left-over positions.
+    const bool in_tile = u + a < tiles.down() * kTile && v / kTile < tiles.across();
+    const int first = tiles.find(u + a, v), behind = tiles.find(u + a, v + count);
+#pragma unroll
+    for (int c = 0; c < 2; ++c) {
+      const int place = f.at[a][c];
+      if (in_tile && count == kChunk) {
+        const float *entries = weights.row(place, first), *last = c == 1 ? weights.row(place, behind) : nullptr;
+        any |= entries || last;
+        if (entries)
+#pragma unroll
+          for (int k = 0; k + c < kChunk; ++k) sums[k] += entries[k + c];
+        if (last) sums[kChunk - 1] += *last;
+      } else {
+        for (int k = 0; k < count; ++k)
+          if (const float* entry = weights.row(place, tiles.find(u + a, v + k + c))) any = true, sums[k] += *entry;
+      }
+    }
+  }
+  return any;
+}
+
+// gradient[row of scored][q] = scale * A * (dA - sum of A dA over the row), 0 where no block is live.
 static __global__ void score_row_gradients(Attention attention, BlockGradients weights, Rect scored, Shape s,
                                            float* gradient) {
   __shared__ float room[kRowThreads / 32];
   const int y = scored.y0 + blockIdx.x / scored.width(), x = scored.x0 + blockIdx.x % scored.width();
-  const int p = y * s.wf + x;
+  const int p = y * s.wf + x, chunks = chunks_across(s);
   const float* row = attention.row(s, y, x);
   float* out = gradient + static_cast<size_t>(blockIdx.x) * s.row_stride;
   const float max = attention.max[p], factor = Attention::factor(attention.sum[p]);
-  const auto weight = [&](int q) {
-    return factor != 0 && attention.in.valid[q] ? attention.weight(s, row[q], max, factor) : 0.f;
+  const ForegroundPlaces places(weights.grid.foreground, y, x);
+  // each(q, attention, its gradient) for every position in a live block; the others' gradient is set to 0.
+  const auto each = [&](const auto& use) {
+    for (int item = threadIdx.x; item < s.hb * chunks; item += kRowThreads) {
+      const int u = item / chunks, v = item % chunks * kChunk, count = min(kChunk, s.wb - v), q = u * s.wb + v;
+      float of_weight[kChunk];
+      const bool live = factor != 0 && attention_gradients(weights, places, u, v, count, of_weight);
+      for (int k = 0; k < count; ++k) {
+        const float from = live && attention.in.valid[q + k] ? attention.weight(s, row[q + k], max, factor) : 0.f;
+        use(q + k, from, from != 0 ? of_weight[k] : 0.f);
+      }
+    }
   };
   float sum = 0, total = 0;
-  for (int q = threadIdx.x; q < s.Q; q += kRowThreads) {
-    const float from = weight(q), of_weight = from != 0 ? weights.at(y, x, q / s.wb, q % s.wb) : 0.f;
-    sum += from * of_weight, total += from;
-    out[q] = of_weight;
-  }
+  each([&](int, float from, float of_weight) { sum += from * of_weight, total += from; });
   const auto add = [](float a, float b) { return a + b; };
   sum = fold_block(sum, room, add);
   total = fold_block(total, room, add);
@@ -78,10 +119,9 @@ static __global__ void score_row_gradients(Attention attention, BlockGradients w
   // times the score. Divided by its true sum the two terms below still cancel where they should.
   if (const int kept = attention.in.kept(s); kept > 0) total += kept * __expf(-max) * factor;
   const float correction = total == 0 ? 0.f : 1 / total;
-  for (int q = threadIdx.x; q < s.row_stride; q += kRowThreads) {
-    const float from = q < s.Q ? weight(q) * correction : 0.f;
-    out[q] = from != 0 ? s.softmax_scale * from * (out[q] - sum * correction) : 0.f;
-  }
+  each([&](int q, float from, float of_weight) {
+    out[q] = from != 0 ? s.softmax_scale * (from * correction) * (of_weight - sum * correction) : 0.f;
+  });
 }
 
 // owned[tile * 64 + slot]: whether a position of the strip's grid is its own, and not one it shares with the next.

@@ -57,7 +57,8 @@ class WholeTiles {
     }
   }
   static __device__ __forceinline__ float bar(const float* weights, int f_slot, int b_slot) {
-    const float* at = weights + (f_slot / kTile * side + f_slot % kTile) * stride + b_slot / kTile * side + b_slot % kTile;
+    const float* at =
+        weights + (f_slot / kTile * side + f_slot % kTile) * stride + b_slot / kTile * side + b_slot % kTile;
     return (at[0] + at[stride + 1]) + (at[side * (stride + 1)] + at[(side + 1) * (stride + 1)]);
   }
 };
@@ -72,8 +73,8 @@ __device__ __forceinline__ int gather_row() {
 }
 
 // f and b are the positions of the tiles' slots.
-__device__ __forceinline__ void form_block(const Attention& attention, const Shape& s, const BlockGrid& grid, int f_tile,
-                                           int b_tile, const GridPosition* f, const GridPosition* b,
+__device__ __forceinline__ void form_block(const Attention& attention, const Shape& s, const BlockGrid& grid,
+                                           int f_tile, int b_tile, const GridPosition* f, const GridPosition* b,
                                            float (&values)[kGatherRows]) {
   __shared__ float weights[WholeTiles::positions * WholeTiles::stride];
   const int column = gather_column(), first = gather_row();
@@ -105,17 +106,17 @@ __device__ __forceinline__ bool may_live(const float* bounds, const Attention& a
   const GridPosition at = f[threadIdx.x / 4];
   const int y = at.i - threadIdx.x / 2 % 2, x = at.j - threadIdx.x % 2;
   const bool exists = at.i >= 0 && attention.positions.contains(y, x);
-  return any_thread(exists &&
-                    !(4 * bounds[static_cast<size_t>(attention.positions.index(y, x)) * grid.across() + b_tile] <=
-                      s.threshold));
+  return any_thread(
+      exists &&
+      !(4 * bounds[static_cast<size_t>(attention.positions.index(y, x)) * grid.across() + b_tile] <= s.threshold));
 }
 
 // blocks[foreground tile][background tile][64][64], written where the block is live. `map` is the sample's map of live
 // plain tiles.
 template <class E>
-__global__ __launch_bounds__(kGatherThreads) void gather_blocks(Attention attention, const float* bounds, BlockGrid grid,
-                                                                Shape s, typename E::Stored* blocks, int* live,
-                                                                uint8_t* map) {
+__global__ __launch_bounds__(kGatherThreads) void gather_blocks(Attention attention, const float* bounds,
+                                                                BlockGrid grid, Shape s, typename E::Stored* blocks,
+                                                                int* live, uint8_t* map) {
   __shared__ GridPosition f[kTileSize], b[kTileSize];
   const int f_tile = blockIdx.x / grid.across(), b_tile = blockIdx.x % grid.across();
   list_positions(grid.foreground, f_tile, f);
@@ -144,8 +145,8 @@ __global__ __launch_bounds__(kGatherThreads) void gather_blocks(Attention attent
 // The same where the map is known, without a test of the values.
 template <class E>
 __global__ __launch_bounds__(kGatherThreads) void gather_live_blocks(Attention attention, BlockGrid grid, Shape s,
-                                                                     const uint8_t* map,
-                                                                     typename E::Stored* blocks, int* live) {
+                                                                     const uint8_t* map, typename E::Stored* blocks,
+                                                                     int* live) {
   __shared__ GridPosition f[kTileSize], b[kTileSize];
   const int f_tile = blockIdx.x / grid.across(), b_tile = blockIdx.x % grid.across();
   list_positions(grid.foreground, f_tile, f);

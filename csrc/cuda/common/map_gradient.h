@@ -14,8 +14,10 @@ using BackgroundProduct = Product<E, 2, 2, 2, 8, Lines::across_depth, Lines::acr
 
 // partial[split][slot][depth] = gradient times b, over one part of the background.
 template <class E>
-__global__ __launch_bounds__(ForegroundProduct<E>::threads) void foreground_gradients(
-    const typename E::Stored* grams, const typename E::Stored* b, int slots, Shape s, int splits, float* partial) {
+__global__ __launch_bounds__(ForegroundProduct<E>::threads) void foreground_gradients(const typename E::Stored* grams,
+                                                                                      const typename E::Stored* b,
+                                                                                      int slots, Shape s, int splits,
+                                                                                      float* partial) {
   using G = ForegroundProduct<E>;
   using Stored = typename E::Stored;
   GICA_DYNAMIC_SHARED(shared);

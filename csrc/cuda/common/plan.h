@@ -16,10 +16,11 @@ struct Strip {
 // Strips are boxes of tiles. The last tile of an axis takes one position that is left over.
 class Plan {
  public:
-  // With `both_sides` a strip's grid reaches one position into the next strip, as the backward needs it to. bytes(strip)
-  // is the scratch of a strip; of the plans within `limit` the one with the fewest Gram products is taken.
-  template <class Bytes>
-  Plan(const Shape& shape, bool both_sides, int64_t limit, const Bytes& bytes) : s_(shape), both_sides_(both_sides) {
+  // With `both_sides` a strip's grid reaches one position into the next strip, as the backward needs it to. Of the
+  // plans whose strips take at most `limit` bytes(strip) of scratch the one of least cost(strip) in all is taken.
+  template <class Bytes, class Cost>
+  Plan(const Shape& shape, bool both_sides, int64_t limit, const Bytes& bytes, const Cost& cost)
+      : s_(shape), both_sides_(both_sides) {
     double best = -1;
     for (int down = 1; down <= rows().count(); ++down)
       for (int across = 1; across <= columns().count(); ++across) {
@@ -28,8 +29,8 @@ class Plan {
         const Strip largest = candidate.largest();
         const bool smallest = down == rows().count() && across == columns().count();
         if (!smallest && bytes(largest) > limit) continue;
-        const double cost = double(down) * across * Slots::of(s_, largest.positions).gram_slots();
-        if (best < 0 || cost < best) best = cost, down_ = down, across_ = across;
+        const double total = double(down) * across * cost(largest);
+        if (best < 0 || total < best) best = total, down_ = down, across_ = across;
       }
   }
 
@@ -48,7 +49,9 @@ class Plan {
 
   static int ceil_div(int a, int b) { return (a + b - 1) / b; }
   // More strips than needed for tiles of their size.
-  static bool repeats(int tiles, int strips) { return strips > 1 && ceil_div(tiles, strips) == ceil_div(tiles, strips - 1); }
+  static bool repeats(int tiles, int strips) {
+    return strips > 1 && ceil_div(tiles, strips) == ceil_div(tiles, strips - 1);
+  }
 
   struct Axis {
     int positions;
@@ -79,8 +82,16 @@ class Plan {
       strip.positions.y1 = smaller(own.y1 + more + 1, s_.hf);
       strip.positions.x1 = smaller(own.x1 + more + 1, s_.wf);
       strip.grid.y1 = smaller(own.y1 + 1, s_.hf + 1), strip.grid.x1 = smaller(own.x1 + 1, s_.wf + 1);
+      move_to_wrap(&strip.positions);
+      move_to_wrap(&strip.scored);
     }
     return strip;
+  }
+
+  // To where propagation, on its way down, leaves the map soonest and so most often: every time takes Gram groups more.
+  void move_to_wrap(Rect* rows) const {
+    const int down = s_.fuse_radius - 1 - rows->y0;
+    rows->y0 += down, rows->y1 += down;
   }
 
   Shape s_;

@@ -95,8 +95,8 @@ static __global__ void find_wanted(Mask query, int n, Shape s, uint8_t* wanted) 
 }
 
 // The pixels of an image in the order of the paste product: pixels[tile][slot][phase * value_depth + channel], 0 where
-// there is no pixel. A gradient of the output takes the share that one patch has in a pixel, and is 0 where the pixel is
-// not asked for.
+// there is no pixel. A gradient of the output takes the share that one patch has in a pixel, and is 0 where the pixel
+// is not asked for.
 struct PhaseOptions {
   bool gradient;
   int query_scale;  // pixels of the image per pixel of the query

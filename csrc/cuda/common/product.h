@@ -131,7 +131,7 @@ struct Accumulators {
 
   __device__ __forceinline__ void add_32_bit(const Stored* a, const Stored* b, int first_row, int first_column, Tf32) {
     const int group = threadIdx.x % 32 / 4, quad = threadIdx.x % 4;
-#pragma unroll
+#pragma unroll 1
     for (int depth = 0; depth < kDepth<E>; depth += 8) {
       uint32_t of_a[m_tiles][4];
 #pragma unroll
@@ -153,7 +153,7 @@ struct Accumulators {
   __device__ __forceinline__ void add_32_bit(const Stored* a, const Stored* b, int first_row, int first_column,
                                              Float32) {
     const int group = threadIdx.x % 32 / 4, quad = threadIdx.x % 4;
-#pragma unroll 4
+#pragma unroll 2
     for (int depth = 0; depth < kDepth<E>; ++depth) {
       float of_a[m_tiles][2];
 #pragma unroll

@@ -68,8 +68,8 @@ class Sample {
                          reciprocal_norm, valid_, invalid_count_));
     GICA_TRY(GICA_LAUNCH(find_wanted, dim3(blocks_for(s.P, 256)), block, 0, stream, in.query, n, s, wanted_));
     if (pixels)
-      GICA_TRY(GICA_LAUNCH((phase_pixels<T, E>), dim3(background.count() * kTileSize), dim3(128), 0, stream, in.values, n,
-                           background, s, PhaseOptions{false, 1}, Mask{}, pixels));
+      GICA_TRY(GICA_LAUNCH((phase_pixels<T, E>), dim3(background.count() * kTileSize), dim3(128), 0, stream, in.values,
+                           n, background, s, PhaseOptions{false, 1}, Mask{}, pixels));
     return {};
   }
 
@@ -91,35 +91,59 @@ inline int64_t scratch_limit(const Call& call) {
   return call.scratch_limit > 0 ? call.scratch_limit : int64_t{256} << 20;
 }
 
-// The scratch of one strip.
-template <class Buffers>
-int64_t bytes_of(const Shape& s, const Strip& strip) {
-  Scratch counted(nullptr);
-  Buffers::take(s, strip, counted);
-  return counted.used();
-}
+// How the scores of a problem are computed, and whether the patch scores are wanted beside the propagated ones.
+struct ScorePath {
+  bool walk, keep;
 
-// Where the scores of a strip are computed.
-struct ScoreBuffers {
-  int* positions;
-  float *grams, *scores;
+  template <class E>
+  static ScorePath of(const Shape& s, const Call& call, bool keep) {
+    return {!call.generic_only && walk_takes<E>(s, call.device), keep};
+  }
 
-  static ScoreBuffers take(const Shape& s, const Rect& positions, Scratch& scratch) {
-    const Slots slots = Slots::of(s, positions);
-    return {scratch.take<int>(slots.gram_slots()), scratch.take<float>(int64_t{slots.gram_slots()} * s.row_stride),
-            scratch.take<float>(int64_t{slots.score_slots()} * s.row_stride)};
+  // What the products of a strip cost, up to a factor: rows and columns grow by what their sums reach for.
+  double cost(const Shape& s, const Strip& strip) const {
+    const Rect& rows = strip.positions;
+    return walk ? walk_cost(s, rows) : Slots::of(s, rows).gram_slots();
   }
 };
 
-// The propagated scores of a strip, which may take the place of the Gram products. With `keep` the patch scores are left
-// in the buffers too.
+// The scratch of one strip.
+template <class Buffers>
+int64_t bytes_of(const Shape& s, const Strip& strip, const ScorePath& path) {
+  Scratch counted(nullptr);
+  Buffers::take(s, strip, path, counted);
+  return counted.used();
+}
+
+// Where the scores of a strip are computed; null what the path does not need.
+struct ScoreBuffers {
+  float* propagated;                          // [row of the strip][row_stride]
+  float *grams = nullptr, *scores = nullptr;  // [slot][row_stride]
+  int* positions = nullptr;
+
+  static ScoreBuffers take(const Shape& s, const Rect& strip, const ScorePath& path, Scratch& scratch) {
+    const Slots slots = Slots::of(s, strip);
+    ScoreBuffers to;
+    if (path.walk) {
+      to.propagated = scratch.take<float>(int64_t{strip.area()} * s.row_stride);
+    } else {
+      // Propagated scores take the place of the Gram products, which are not needed by then.
+      to.propagated = to.grams = scratch.take<float>(int64_t{slots.gram_slots()} * s.row_stride);
+      to.positions = scratch.take<int>(slots.gram_slots());
+    }
+    if (!path.walk || path.keep) to.scores = scratch.take<float>(int64_t{slots.score_slots()} * s.row_stride);
+    return to;
+  }
+};
+
 template <class T, class E>
-Outcome compute_scores(const Sample<T, E>& sample, const Rect& strip, const ScoreBuffers& to, float* propagated,
-                       bool keep, const Call& call) {
+Outcome compute_scores(const Sample<T, E>& sample, const Rect& strip, const ScoreBuffers& to, const ScorePath& path,
+                       const Call& call) {
   const Shape& s = sample.s;
-  if (!keep && !call.generic_only && walk_takes<E>(s, call.device))
-    return walk<E>(sample.f, sample.b, sample.reciprocal_norm, sample.rows().wanted, s, strip, propagated, call.device,
-                   call.stream);
+  if (path.walk)
+    return walk<E>({sample.f, sample.b, sample.reciprocal_norm, sample.rows().wanted, to.propagated, to.scores}, s,
+                   strip, call.device, call.stream);
+  // The steps that serve every size of patch and propagation.
   using G = GramProduct<E>;
   const Slots slots = Slots::of(s, strip);
   const int count = slots.gram_slots();
@@ -132,7 +156,7 @@ Outcome compute_scores(const Sample<T, E>& sample, const Rect& strip, const Scor
   GICA_TRY(GICA_LAUNCH(patch_scores, dim3(slots.score_slots() * across), block, 0, call.stream, to.grams,
                        sample.reciprocal_norm, s, slots, to.scores));
   return GICA_LAUNCH(propagate_scores, dim3(slots.strip.area() * across), block, 0, call.stream, to.scores, s, slots,
-                     propagated);
+                     to.propagated);
 }
 
 }  // namespace gica::cuda

@@ -22,8 +22,7 @@ using GramProduct = Product<E, 2, 2, 2, 8, Lines::along_depth, Lines::along_dept
 template <class E>
 __global__ __launch_bounds__(GramProduct<E>::threads) void gram_products(const typename E::Stored* f,
                                                                          const typename E::Stored* b, Shape s,
-                                                                         const int* positions, int count,
-                                                                         float* gram) {
+                                                                         const int* positions, int count, float* gram) {
   using G = GramProduct<E>;
   using Stored = typename E::Stored;
   GICA_DYNAMIC_SHARED(shared);
@@ -63,8 +62,7 @@ static __global__ void patch_scores(const float* gram, const float* reciprocal_n
       const float* row =
           gram + (static_cast<size_t>(slots.gram_of(group, dy)) * slots.gram_width() + i + s.box_radius) * s.row_stride;
       for (int dx = left; dx <= right; ++dx)
-        if (below + dx >= 0 && below + dx < s.Q)
-          total += row[static_cast<ptrdiff_t>(dx) * s.row_stride + below + dx];
+        if (below + dx >= 0 && below + dx < s.Q) total += row[static_cast<ptrdiff_t>(dx) * s.row_stride + below + dx];
     }
     total *= reciprocal_norm[q];
   }

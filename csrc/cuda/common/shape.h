@@ -6,7 +6,7 @@
 
 namespace gica::cuda {
 
-constexpr int kTile = 8;                // side of a tile of the Abar grid
+constexpr int kTile = 8;                  // side of a tile of the Abar grid
 constexpr int kTileSize = kTile * kTile;  // its positions
 
 struct Rect {
@@ -23,12 +23,12 @@ struct Shape {
   int hf, wf, hb, wb, P, Q;
   int box_radius, fuse_radius, halo;
   int rate, phases, before;
-  int depth;           // channels of the reduced maps, padded with zeros so that rows can be copied 16 bytes at a time
-  int value_depth;     // channels of one phase, padded likewise
-  int columns;         // columns of the paste product: phases^2 * value_depth, padded to whole tiles
-  int row_stride;      // between rows of Q elements
+  int depth;        // channels of the reduced maps, padded with zeros so that rows can be copied 16 bytes at a time
+  int value_depth;  // channels of one phase, padded likewise
+  int columns;      // columns of the paste product: phases^2 * value_depth, padded to whole tiles
+  int row_stride;   // between rows of Q elements
   float softmax_scale;
-  float threshold;     // a block of Abar is left out where all of it is at most this; negative: none is
+  float threshold;  // a block of Abar is left out where all of it is at most this; negative: none is
   Semantics semantics;
 
   GICA_HOST_DEVICE Rect foreground_grid() const { return {0, hf + 1, 0, wf + 1}; }

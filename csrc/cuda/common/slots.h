@@ -1,8 +1,8 @@
 // Which rows of scores a strip of foreground positions needs, wraps included.
 //
-// The column-major pass joins a position with those above and below, and where it leaves the map at the bottom, with the
-// top of the next column. So the strip's rows, and `fuse_radius` more on either side, are followed over the map's edge:
-// each is a run of flat positions, a *group*. Row-major neighbours are flat neighbours, so a group of scores is
+// The column-major pass joins a position with those above and below, and where it leaves the map at the bottom, with
+// the top of the next column. So the strip's rows, and `fuse_radius` more on either side, are followed over the map's
+// edge: each is a run of flat positions, a *group*. Row-major neighbours are flat neighbours, so a group of scores is
 // fuse_radius longer on both sides than the strip is wide; the patch product below them, the Gram group, by box_radius
 // more, and there are box_radius more of them above and below every run of groups that lie under each other in the map.
 #pragma once

@@ -113,7 +113,8 @@ __host__ __device__ inline int chunks_across(const Shape& s) {
 __device__ __forceinline__ void load_chunk(const float* row, const RowInputs& in, const Shape& s, int q, int count,
                                            float (&z)[kChunk]) {
   if (s.wb % kChunk == 0) {
-    const float4 first = *reinterpret_cast<const float4*>(row + q), second = *reinterpret_cast<const float4*>(row + q + 4);
+    const float4 first = *reinterpret_cast<const float4*>(row + q),
+                 second = *reinterpret_cast<const float4*>(row + q + 4);
     z[0] = first.x, z[1] = first.y, z[2] = first.z, z[3] = first.w;
     z[4] = second.x, z[5] = second.y, z[6] = second.z, z[7] = second.w;
   } else {
@@ -141,8 +142,8 @@ struct RowSummary {
   float* bounds;     // [row][background tiles]: the largest attention that enters a tile
 };
 
-// One block per row of the strip: the maximum and sum of its softmax, and bounds of its attention. Masked positions stay
-// in the denominator as exp(0), except in mmagic's variant.
+// One block per row of the strip: the maximum and sum of its softmax, and bounds of its attention. Masked positions
+// stay in the denominator as exp(0), except in mmagic's variant.
 static __global__ void summarise_rows(const float* scores, Rect positions, RowInputs in, Shape s, TileTable background,
                                       RowSummary to, RowOutputs out) {
   __shared__ float room[kRowThreads / 32];

@@ -16,9 +16,9 @@
 
 namespace gica::cuda {
 
-// The operands of one step of the walk lie in shared memory whole, a tile of each for every step of depth. The product is
-// cut into units of 16 background by 24 foreground positions, which the warps take in turn: few accumulators leave the
-// registers to the sums that stay.
+// The operands of one step of the walk lie in shared memory whole, a tile of each for every step of depth. The product
+// is cut into units of 16 background by 24 foreground positions, which the warps take in turn: few accumulators leave
+// the registers to the sums that stay.
 template <class E_, int columns_, int warps_>
 struct WalkShape {
   using E = E_;
@@ -57,8 +57,8 @@ struct WalkCell {
   int p, q, end_f, end_b;
 };
 
-// A diagonal of (foreground row, background row) pairs inside the strip: the first rows, the number of pairs, the tile's
-// first columns.
+// A diagonal of (foreground row, background row) pairs inside the strip: the first rows, the number of pairs, the
+// tile's first columns.
 struct Walk {
   int y0, u0, count, x, v;
 
@@ -98,7 +98,7 @@ struct Run {
   static constexpr int length = K::run;
   float patch_two[length + 2], patch_one[length + 2];  // row sums of the last two steps together, of the last
   float score_two[length], score_one[length];          // the same of the row-major sums
-  unsigned reach;  // bit m: a patch may reach to the left; 16 + m: to the right
+  unsigned reach;                                      // bit m: a patch may reach to the left; 16 + m: to the right
 };
 
 template <class K>
@@ -246,9 +246,9 @@ __device__ __forceinline__ Walk walk_of_block(const Shape& s, const Rect& strip)
 
 // Row-major sums of a run, then column-major ones; the finished scores of the pair of rows before are stored.
 template <class K, bool fuse>
-__device__ __forceinline__ void finish_run(Run<K>& state, int index, const float (&scores)[K::run + 2], const Walk& walk,
-                                           const WalkCell& cell, int emitted, const Shape& s, const Rect& strip,
-                                           float* propagated) {
+__device__ __forceinline__ void finish_run(Run<K>& state, int index, const float (&scores)[K::run + 2],
+                                           const Walk& walk, const WalkCell& cell, int emitted, const Shape& s,
+                                           const Rect& strip, float* propagated) {
   const int i0 = RunsOfThread<K>::first_row(index), c0 = RunsOfThread<K>::first_column(index);
   float totals[K::run];
 #pragma unroll
@@ -272,21 +272,42 @@ __device__ __forceinline__ void finish_run(Run<K>& state, int index, const float
   const int begin = max(0, -c0), end = min(K::run, min(rows_left, columns_left));
   const unsigned stored = end > begin ? (1u << end) - (1u << begin) : 0;
   const int row = (walk.y0 + emitted - strip.y0) * strip.width() + walk.x - strip.x0 + i0;
-  float* out = propagated + static_cast<ptrdiff_t>(row) * s.row_stride + (walk.u0 + emitted) * s.wb + walk.v + c0;
-  const ptrdiff_t down = static_cast<ptrdiff_t>(s.row_stride) + 1;
+  // A strip has fewer than 2^32 scores (select.cpp).
+  const unsigned first = static_cast<unsigned>(row) * s.row_stride + (walk.u0 + emitted) * s.wb + walk.v + c0;
+  const unsigned down = s.row_stride + 1;
   if (stored == (1u << K::run) - 1) {
 #pragma unroll
-    for (int k = 0; k < K::run; ++k, out += down) *out = totals[k];
+    for (int k = 0; k < K::run; ++k) propagated[first + k * down] = totals[k];
   } else {
 #pragma unroll
-    for (int k = 0; k < K::run; ++k, out += down)
-      if (stored >> k & 1) *out = totals[k];
+    for (int k = 0; k < K::run; ++k)
+      if (stored >> k & 1) propagated[first + k * down] = totals[k];
   }
+}
+
+// The patch scores of a run at the slots of the strip (slots.h), halo included. Two blocks may store the same score.
+template <class K, bool fuse>
+__device__ __forceinline__ void keep_scores(int index, const float (&patches)[K::run + 2], const Walk& walk,
+                                            const WalkCell& cell, int step, const Shape& s, const Rect& strip,
+                                            float* kept) {
+  constexpr int halo = fuse ? 1 : 0;
+  const int i0 = RunsOfThread<K>::first_row(index), c0 = RunsOfThread<K>::first_column(index);
+  const int width = strip.width() + 2 * halo, slot = walk.x - strip.x0 + i0 + halo - 1, q = cell.q + c0 - 1;
+  // The elements whose slot, column and position exist.
+  const int least = walk.v == 0 ? -halo : 0, most = min(K::columns, s.wb - walk.v + halo);
+  const int begin = max(max(1 - halo, -slot), max(least - c0 + 1, -q));
+  const int end = min(min(K::run + 1 + halo, width - slot), min(most - c0 + 1, s.Q - q));
+  const int group = walk.y0 - strip.y0 + step + halo;
+  const unsigned first = static_cast<unsigned>(group * width + slot) * s.row_stride + q, down = s.row_stride + 1;
+#pragma unroll
+  for (int m = 0; m < K::run + 2; ++m)
+    if (m >= begin && m < end) kept[first + m * down] = patches[m];
 }
 
 // Is any foreground position of the walk asked for?
 template <class K>
-__device__ __forceinline__ bool walk_wanted(const Walk& walk, const Shape& s, const Rect& strip, const uint8_t* wanted) {
+__device__ __forceinline__ bool walk_wanted(const Walk& walk, const Shape& s, const Rect& strip,
+                                            const uint8_t* wanted) {
   const int x = walk.x + static_cast<int>(threadIdx.x) % K::rows;
   bool any = false;
   for (int y = threadIdx.x / K::rows; y < walk.count; y += K::threads / K::rows)
@@ -294,13 +315,24 @@ __device__ __forceinline__ bool walk_wanted(const Walk& walk, const Shape& s, co
   return any_thread(any);
 }
 
-// propagated[row of the strip][q]. One block per diagonal and pair of column tiles.
-template <class K, bool fuse>
-__global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(const typename K::Stored* f,
-                                                                     const typename K::Stored* b,
-                                                                     const float* reciprocal_norm,
-                                                                     const uint8_t* wanted, Shape s, Rect strip,
-                                                                     float* propagated) {
+// flags: which way patches may reach from the tile's positions in both maps.
+template <class K>
+__device__ __forceinline__ void note_reach(const WalkCell& cell, const Shape& s, uint8_t* flags) {
+#pragma unroll 1
+  for (int i = threadIdx.x; i < K::tile_rows + K::tile_columns; i += K::threads) {
+    const bool of_f = i < K::tile_rows;
+    const int at = of_f ? i : i + K::run, first = of_f ? cell.p + i : cell.q + i - K::tile_rows;
+    flags[at] = reach(first - K::halo, of_f ? s.wf : s.wb);
+  }
+}
+
+// propagated[row of the strip][q]. One block per diagonal and pair of column tiles. With `keep`, kept[slot][q] gets the
+// patch scores, where a gradient can reach them.
+template <class K, bool fuse, bool keep>
+__global__ __launch_bounds__(K::threads,
+                             K::blocks) void walk_scores(const typename K::Stored* f, const typename K::Stored* b,
+                                                         const float* reciprocal_norm, const uint8_t* wanted, Shape s,
+                                                         Rect strip, float* propagated, float* kept) {
   static_assert(K::threads % K::rows == 0, "walk_wanted takes whole rows");
   GICA_DYNAMIC_SHARED(shared);
   float* const tile = reinterpret_cast<float*>(shared);
@@ -319,34 +351,29 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(const typen
   RunsOfThread<K> runs(tile, norms, flags);
   // Every pair of rows takes the tiles of its three taps; under the pair before, two of them are known.
   int step = fuse ? -1 : 0, tap = -1;
-  const int last = fuse ? walk.count : walk.count - 1;
-  WalkCell cell = walk.cell(step, s);
-  load(cell, tap);
+  load(walk.cell(step, s), tap);
   for (;;) {
-    const int q = cell.q + static_cast<int>(threadIdx.x) - K::halo;
-    const float norm = threadIdx.x < K::tile_columns && q >= 0 && q < s.Q ? reciprocal_norm[q] : 0.f;
-    cp_async_wait<0>();
-    __syncthreads();
-    multiply_operands<K>(operands, K::steps(s.depth), tile);
-    if (threadIdx.x < K::tile_columns) norms[K::run + threadIdx.x] = norm;
-    if (tap == -1) {
-#pragma unroll 1
-      for (int i = threadIdx.x; i < K::tile_rows + K::tile_columns; i += K::threads) {
-        const bool of_f = i < K::tile_rows;
-        const int at = of_f ? i : i + K::run, first = of_f ? cell.p + i : cell.q + i - K::tile_rows;
-        flags[at] = reach(first - K::halo, of_f ? s.wf : s.wb);
-      }
+    {
+      const WalkCell cell = walk.cell(step, s);
+      const int q = cell.q + static_cast<int>(threadIdx.x) - K::halo;
+      const float norm = threadIdx.x < K::tile_columns && q >= 0 && q < s.Q ? reciprocal_norm[q] : 0.f;
+      cp_async_wait<0>();
+      __syncthreads();
+      if (threadIdx.x < K::tile_columns) norms[K::run + threadIdx.x] = norm;
+      if (tap == -1) note_reach<K>(cell, s, flags);
     }
+    multiply_operands<K>(operands, K::steps(s.depth), tile);
     __syncthreads();
-    // The next operands come in while these products are summed up.
-    WalkCell next = cell;
+    // What follows the barrier works the cell out anew: kept, it would cost registers.
+    const WalkCell cell = walk.cell(step, s);
+    const bool last = tap == 1 && step == (fuse ? walk.count : walk.count - 1);
     int next_tap = tap + 1;
-    if (tap == 1 && step < last) {
-      next = walk.cell(step + 1, s);
+    if (tap == 1) {
+      const WalkCell next = walk.cell(step + 1, s);
       next_tap = next.p == cell.p + s.wf && next.q == cell.q + s.wb ? 1 : -1;
     }
-    const bool more = tap < 1 || step < last;
-    if (more) load(next, next_tap);
+    // The next operands come in while these products are summed up.
+    if (!last) load(tap == 1 ? walk.cell(step + 1, s) : cell, next_tap);
     if (tap == -1) runs.start();
     const bool past_end = cell.p < K::halo || cell.p + K::rows + K::halo > s.P;
     runs.add(tap, [&](Run<K>& state, int index, float (&scores)[K::run + 2]) {
@@ -356,11 +383,12 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(const typen
         for (int m = 0; m < K::run + 2; ++m)
           if (p + m < 0 || p + m >= s.P) scores[m] = 0;
       }
+      if (keep) keep_scores<K, fuse>(index, scores, walk, cell, step, s, strip, kept);
       finish_run<K, fuse>(state, index, scores, walk, cell, fuse ? step - 1 : step, s, strip, propagated);
     });
-    if (!more) return;
+    if (last) return;
     if (tap == 1) ++step;
-    cell = next, tap = next_tap;
+    tap = next_tap;
   }
 }
 
@@ -370,31 +398,47 @@ bool walk_takes(const Shape& s, const Device& device) {
   return s.box_radius == 1 && s.fuse_radius <= 1 && NarrowWalk<E>::shared_bytes(s.depth) <= device.shared_bytes;
 }
 
-template <class K>
-Outcome launch_walk(const typename K::Stored* f, const typename K::Stored* b, const float* reciprocal_norm,
-                    const uint8_t* wanted, const Shape& s, const Rect& strip, float* propagated, void* stream) {
+// Steps of all walks of a strip, up to a factor: a tile is as wide as it is, and every walk begins before its first
+// row.
+inline double walk_cost(const Shape& s, const Rect& strip) {
+  constexpr int rows = WideWalk<Float32>::rows;
+  return double((strip.width() + rows - 1) / rows) * (strip.height() + 2 + 2 * s.fuse_radius);
+}
+
+// What a walk reads and writes; kept may be null.
+template <class E>
+struct WalkArguments {
+  const typename E::Stored *f, *b;
+  const float* reciprocal_norm;
+  const uint8_t* wanted;
+  float *propagated, *kept;
+};
+
+template <class K, bool fuse, bool keep>
+Outcome launch_walk(const WalkArguments<typename K::E>& a, const Shape& s, const Rect& strip, void* stream) {
   const int across = (strip.width() + K::rows - 1) / K::rows, tiles = (s.wb + K::columns - 1) / K::columns;
-  const dim3 grid(across * tiles, s.hb + strip.height() - 1), block(K::threads);
-  const int bytes = K::shared_bytes(s.depth);
-  if (s.fuse_radius == 1)
-    return GICA_LAUNCH((walk_scores<K, true>), grid, block, bytes, stream, f, b, reciprocal_norm, wanted, s, strip,
-                       propagated);
-  return GICA_LAUNCH((walk_scores<K, false>), grid, block, bytes, stream, f, b, reciprocal_norm, wanted, s, strip,
-                     propagated);
+  return GICA_LAUNCH((walk_scores<K, fuse, keep>), dim3(across * tiles, s.hb + strip.height() - 1), dim3(K::threads),
+                     K::shared_bytes(s.depth), stream, a.f, a.b, a.reciprocal_norm, a.wanted, s, strip, a.propagated,
+                     a.kept);
+}
+template <class K>
+Outcome launch_walk(const WalkArguments<typename K::E>& a, const Shape& s, const Rect& strip, void* stream) {
+  if (s.fuse_radius == 0)
+    return a.kept ? launch_walk<K, false, true>(a, s, strip, stream)
+                  : launch_walk<K, false, false>(a, s, strip, stream);
+  return a.kept ? launch_walk<K, true, true>(a, s, strip, stream) : launch_walk<K, true, false>(a, s, strip, stream);
 }
 
 template <class E>
-Outcome walk(const typename E::Stored* f, const typename E::Stored* b, const float* reciprocal_norm,
-             const uint8_t* wanted, const Shape& s, const Rect& strip, float* propagated, const Device& device,
-             void* stream) {
+Outcome walk(const WalkArguments<E>& a, const Shape& s, const Rect& strip, const Device& device, void* stream) {
   // Wide tiles bring each operand in for more products; narrow ones fit more maps, and into less shared memory.
   using Wide = WideWalk<E>;
   using Narrow = NarrowWalk<E>;
   const auto cost = [&](int columns, int tile) { return (s.wb + columns - 1) / columns * tile; };
   if (Wide::shared_bytes(s.depth) <= device.shared_bytes &&
       cost(Wide::columns, Wide::tile_columns) <= cost(Narrow::columns, Narrow::tile_columns))
-    return launch_walk<Wide>(f, b, reciprocal_norm, wanted, s, strip, propagated, stream);
-  return launch_walk<Narrow>(f, b, reciprocal_norm, wanted, s, strip, propagated, stream);
+    return launch_walk<Wide>(a, s, strip, stream);
+  return launch_walk<Narrow>(a, s, strip, stream);
 }
 
 }  // namespace gica::cuda

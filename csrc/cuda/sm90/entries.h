@@ -1,0 +1,57 @@
+// The paste of the sm90 family as the forward pass calls it. Its kernels are in files of their own
+// (instantiate/sm90_*), compiled for 9.0 alone: no other file sees their instructions.
+#pragma once
+
+#include "common/element.h"
+#include "common/scratch.h"
+#include "common/tiles.h"
+#include "gica/cuda.h"
+#include "sm90/items.h"
+
+namespace gica::cuda {
+
+// For the arithmetics of 16 bits.
+template <class E>
+constexpr bool kPasteSm90Exists = sizeof(typename E::Stored) == 2;
+
+template <class E>
+bool paste_sm90_takes(const Call& call) {
+  return kPasteSm90Exists<E> && call.family == Family::sm90 && !call.generic_only;
+}
+
+// What the paste keeps in scratch beside what every family does.
+struct PasteSm90Buffers {
+  void* slabs;     // pixels of the background: [tile][column][slot]
+  float* partial;  // sums of items that share a tile: [item][tile of the group][...]
+
+  static PasteSm90Buffers take(const Shape& s, const TileTable& largest_strip, const Device& device, Scratch& scratch) {
+    const int64_t columns = round_up_to(s.columns, kSlabColumns);
+    const int64_t tiles = TileTable{s.background_grid()}.count();
+    const int64_t partial = PasteItems::most_partial(s, largest_strip, device);
+    return {scratch.take<uint16_t>(tiles * columns * kTileSize), scratch.take<float>(partial * kItemSums)};
+  }
+};
+
+// Once per sample: the slabs of image n of `values`.
+Outcome prepare_paste_sm90(BFloat16, const PasteSm90Buffers& buffers, const Image& values, int n, const Shape& s,
+                           void* stream);
+Outcome prepare_paste_sm90(Half, const PasteSm90Buffers& buffers, const Image& values, int n, const Shape& s,
+                           void* stream);
+
+// One strip: its blocks of Abar, which of them are live, and where the results go. list and count are scratch, as long
+// as `live` and the number of the strip's tiles.
+struct PasteStrip {
+  TileTable foreground, background;
+  const void* blocks;
+  const int* live;
+  int *list, *count;
+  Mask query;
+  int n;
+  Image y;
+};
+Outcome paste_sm90(BFloat16, const PasteStrip& strip, const PasteSm90Buffers& buffers, const Shape& s,
+                   const Device& device, void* stream);
+Outcome paste_sm90(Half, const PasteStrip& strip, const PasteSm90Buffers& buffers, const Shape& s, const Device& device,
+                   void* stream);
+
+}  // namespace gica::cuda
