@@ -6,9 +6,9 @@ TORCH ?= torch==2.13.0
 
 BIN := .venv/bin
 NATIVE := setup.py pyproject.toml CMakeLists.txt $(shell find csrc -type f)
-CPP := $(shell find csrc tests/native -name '*.h' -o -name '*.cpp' -o -name '*.inl')
+CPP := $(shell find csrc tests/native -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu')
 
-.PHONY: demo test slow lint format wheel bench clean
+.PHONY: demo test slow lint format wheel bench gpu-folder gpu-check clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -36,6 +36,15 @@ wheel: .venv/installed
 
 bench: .venv/tools
 	$(BIN)/python -m benchmarks
+
+# What a machine with a GPU needs beside the tree: the wheel, and which commit it is of.
+gpu-folder: wheel
+	git describe --always --dirty=+ --abbrev=12 >dist/commit.txt
+
+# On such a machine, which needs no network: python3 with torch, pytest, hypothesis, and dist/.
+# QUICK=1 takes two minutes. Cut off, it goes on where it was.
+gpu-check:
+	$(PYTHON) tests/gpu/check.py $(if $(QUICK),--quick)
 
 clean:
 	rm -rf .venv build dist out *.egg-info gica_ops/*.so

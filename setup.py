@@ -3,6 +3,10 @@
 The libraries use PyTorch's stable ABI and Python's limited API, so one `cp310-abi3` wheel serves
 every supported Python and torch. Headers come from the torch that is installed in the building
 environment. To speed up or slow down the build set CMAKE_BUILD_PARALLEL_LEVEL.
+
+The CUDA kernels are built wherever nvcc is found, never by asking for a GPU. GICA_CUDA=0 leaves
+them out, GICA_CUDA=1 makes it an error where they cannot be built, and
+GICA_CUDA_ARCHITECTURES="90a-real;120" builds them for others (csrc/cuda/toolkit.cmake).
 """
 
 from __future__ import annotations
@@ -29,28 +33,48 @@ class CMakeExtension(Extension):
     def __init__(self, name: str) -> None:
         super().__init__(name, sources=[], py_limited_api=True)
 
+    @property
+    def target(self) -> str:
+        return str(self.name).rpartition(".")[2]
+
 
 class CMakeBuild(build_ext):
-    def build_extension(self, ext: Extension) -> None:
-        target = ext.name.rpartition(".")[2]
-        # One folder per interpreter, kept between builds. --fresh drops the cached paths of tools,
-        # which may lie in an environment that is gone; the objects of subdirectories stay.
+    extensions: list[CMakeExtension]
+
+    def build_extensions(self) -> None:
+        # One folder per interpreter, kept between builds.
         build = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}"
-        cmake = find_tool("cmake")
-        configure: list[str | Path] = [
-            cmake, "--fresh", "-S", ROOT, "-B", build, "-G", "Ninja",
+        self.configure(build)
+        for ext in self.extensions:
+            # One that an earlier build left, perhaps of another version, must not stay. It is
+            # replaced, not rewritten: a process that has the old library mapped keeps it.
+            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
+        off = (build / "cuda_off.txt").read_text()
+        if off:
+            print(f"gica_ops is built without CUDA kernels: {off}")
+            self.extensions = [ext for ext in self.extensions if ext.target != "_C_cuda"]
+        targets = [ext.target for ext in self.extensions]
+        subprocess.run([find_tool("cmake"), "--build", build, "--target", *targets], check=True)
+        for ext in self.extensions:
+            destination = Path(self.get_ext_fullpath(ext.name))
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(build / f"{ext.target}.abi3.so", destination)
+
+    def configure(self, build: Path) -> None:
+        # --fresh drops the cached paths of tools, which may lie in an environment that is gone; the
+        # objects of subdirectories stay.
+        command: list[str | Path] = [
+            find_tool("cmake"), "--fresh", "-S", ROOT, "-B", build, "-G", "Ninja",
             f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}",
             f"-DCMAKE_BUILD_TYPE={'Debug' if self.debug else 'Release'}",
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-DGICA_TORCH_DIR={find_torch()}",
         ]  # fmt: skip
-        subprocess.run(configure, check=True)
-        subprocess.run([cmake, "--build", build, "--target", target], check=True)
-        destination = Path(self.get_ext_fullpath(ext.name))
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        # Replaced, not rewritten: a process that has the old library mapped keeps it.
-        destination.unlink(missing_ok=True)
-        shutil.copy2(build / f"{target}.abi3.so", destination)
+        if subprocess.run(command).returncode != 0:
+            raise SetupError(
+                "CMake could not configure gica_ops: its message above says why. Where that is "
+                "about nvcc, GICA_CUDA=0 builds without CUDA kernels"
+            )
 
 
 def find_tool(name: str) -> str:
@@ -78,7 +102,7 @@ def find_torch() -> Path:
 
 
 setup(
-    ext_modules=[CMakeExtension("gica_ops._C")],
+    ext_modules=[CMakeExtension("gica_ops._C"), CMakeExtension("gica_ops._C_cuda")],
     cmdclass={"build_ext": CMakeBuild},
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )

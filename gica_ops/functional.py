@@ -13,6 +13,16 @@ from .results import Attended, Match
 __all__ = ["contextual_attention", "match"]
 
 
+def _tf32_allowed() -> bool:
+    """Whether PyTorch's settings let float32 products on CUDA be rounded to TF32."""
+    return torch.backends.cuda.matmul.fp32_precision == "tf32"
+
+
+# As torch.compiler.assume_constant_result does (see _native.py). Compiled code is guarded by this
+# setting: after a change of it, it is compiled again.
+_tf32_allowed._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 @overload
 def contextual_attention(
     f: Tensor,
@@ -101,7 +111,9 @@ def contextual_attention(
 
     Returns the output (B, C, s * Hf, s * Wf), C being the channels of what is pasted, in the dtype
     of f, channels last where f is; with `return_offsets`, an `Attended` of output and offsets.
-    Under autocast f, b and values may differ in dtype and meet at the widest of theirs.
+    Under autocast f, b and values may differ in dtype and meet at the widest of theirs. On CUDA
+    float32 products are rounded to TF32 only where PyTorch's own are, by
+    `torch.set_float32_matmul_precision` or `torch.backends.cuda.matmul.fp32_precision`.
 
     Errors: TypeError or ValueError, a sentence that names the argument, what was expected and what
     came. RuntimeError on a second backward through the kernels (the reference supports it).
@@ -120,11 +132,11 @@ def contextual_attention(
     checks.choices(semantics, skip, deterministic)
     softmax_scale = checks.scale(softmax_scale)
     inputs = checks.inputs(f, b, mask, values, query_mask, ksize, stride, rate, fuse_k, fuse)
-    if backends.select(backend, inputs.f.device) == "reference":
+    if backends.select(backend, inputs.f.device, inputs.f.dtype) == "reference":
         y, offsets = reference.attend(*inputs, softmax_scale, semantics, return_offsets)
         return y if offsets is None else Attended(y, offsets)
     y, _, _, _, offsets = torch.ops.gica_ops.attend(
-        *inputs, softmax_scale, semantics, skip == "auto", return_offsets
+        *inputs, softmax_scale, semantics, skip == "auto", return_offsets, _tf32_allowed()
     )
     return Attended(y, offsets) if return_offsets else y
 
@@ -161,6 +173,6 @@ def match(
     """
     checks.choices(semantics)
     inputs = checks.inputs(f, b, mask, None, query_mask, ksize, stride, rate, fuse_k, fuse)
-    if backends.select(backend, inputs.f.device) == "reference":
+    if backends.select(backend, inputs.f.device, inputs.f.dtype) == "reference":
         return Match(*reference.best_match(*inputs.without_values(), semantics))
-    return Match(*torch.ops.gica_ops.match(*inputs.without_values(), semantics))
+    return Match(*torch.ops.gica_ops.match(*inputs.without_values(), semantics, _tf32_allowed()))

@@ -31,12 +31,20 @@ def report() -> str:
         "threads": str(torch.get_num_threads()),
         "native library": "loaded" if _native.LOADED else f"off: {_native.REASON}",
         "CPU kernels": _native.cpu_capability() or "off",
+        "CUDA kernels": _cuda_kernels(),
         "CUDA in torch": torch.version.cuda or "none",
     }
     lines = [f"{name}: {value}" for name, value in versions.items()]
     for name, reason in available_backends().items():
         lines.append(f"backend {name}: {'on' if reason is None else f'off: {reason}'}")
     return "\n".join(lines)
+
+
+def _cuda_kernels() -> str:
+    build = _native.cuda_build()
+    if build.off:
+        return f"not built: {build.off}"
+    return f"built with CUDA {build.version} for {build.architectures}"
 
 
 def _installed(package: str) -> str:

@@ -1,8 +1,9 @@
 """Everything about the operators that is not a kernel: what they return on fake tensors, their
 gradients, autocast, vmap and flop formulas.
 
-The schemas and the CPU kernels are in the native library (csrc/torch/library.cpp). Where it is not
-loaded nothing is registered, and importing this module does nothing.
+The schemas and the CPU kernels are in the native library (csrc/torch/library.cpp), the CUDA kernels
+in a second one. Where the first is not loaded nothing is registered, and importing this module does
+nothing.
 
     gica_ops::attend            the layer; also returns what its backward needs
     gica_ops::attend_backward   its gradients
@@ -40,9 +41,10 @@ def _arithmetic(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def _tiles(n: Any) -> Any:
-    """Tiles over n > 1 positions: a single position left over goes with the tile before it."""
-    return (n + TILE - 2) // TILE
+def _tiles(device: torch.device, n: Any) -> Any:
+    """Tiles over n > 1 positions. On the CPU a single one left over goes with the tile before it,
+    on CUDA every tile has one size."""
+    return (n + TILE - 1) // TILE if device.type == "cuda" else (n + TILE - 2) // TILE
 
 
 def _fake_attend(
@@ -58,6 +60,7 @@ def _fake_attend(
     semantics: str,
     skip: bool,
     return_offsets: bool,
+    allow_tf32: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     pasted = b if values is None else values
     s = pasted.shape[2] // b.shape[2]
@@ -66,8 +69,8 @@ def _fake_attend(
     y = _empty_image(f, pasted.shape[1], s * f.shape[2], s * f.shape[3])
     row_max = f.new_empty((batch, fh, fw), dtype=_arithmetic(f.dtype))
     # Pasting joins grids that are one longer than the maps of positions.
-    blocks = (batch, _tiles(fh + 1) * _tiles(fw + 1), _tiles(bh + 1) * _tiles(bw + 1))
-    live = f.new_empty(blocks, dtype=torch.uint8)
+    rows, columns, b_rows, b_columns = (_tiles(f.device, n + 1) for n in (fh, fw, bh, bw))
+    live = f.new_empty((batch, rows * columns, b_rows * b_columns), dtype=torch.uint8)
     offsets = f.new_empty((batch, 2, fh, fw) if return_offsets else (0,), dtype=torch.int64)
     return y, row_max, torch.empty_like(row_max), live, offsets
 
@@ -87,6 +90,7 @@ def _fake_attend_backward(
     fuse_k: int,
     softmax_scale: float,
     semantics: str,
+    allow_tf32: bool,
     need_f: bool,
     need_b: bool,
     need_values: bool,
@@ -106,6 +110,7 @@ def _fake_match(
     rate: int,
     fuse_k: int,
     semantics: str,
+    allow_tf32: bool,
 ) -> tuple[Tensor, Tensor]:
     batch, fh, fw = f.shape[0], f.shape[2] // rate, f.shape[3] // rate
     offsets = f.new_empty((batch, 2, fh, fw), dtype=torch.int64)
@@ -137,7 +142,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
     ctx.mark_non_differentiable(row_max, row_sum, live, offsets)
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(f, b, hole, values, query, row_max, row_sum, live)
-    ctx.options = options[:5]  # ksize, rate, fuse_k, softmax_scale, semantics
+    *shared, _skip, _return_offsets, allow_tf32 = options
+    ctx.options = (*shared, allow_tf32)
 
 
 def _backward(ctx: Any, grad_y: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
@@ -249,7 +255,7 @@ def _attend_flops(
 def _attend_backward_flops(
     grad_y: Any, f: Any, b: Any, hole: Any, values: Any, *a: Any, **_: Any
 ) -> int:
-    _query, _max, _sum, _live, _ksize, rate, _k, _scale, _semantics, need_f, need_b, need_values = a
+    rate, (need_f, need_b, need_values) = a[5], a[-3:]
     paste = _paste_depth(b, values, rate)
     depth = f[1]  # the match product again
     if need_f or need_b:

@@ -17,9 +17,10 @@ from gica_ops.testing import make_problem
 def test_reasons_are_sentences():
     for device in (None, "cpu", "cuda", torch.device("mps")):
         found = gica_ops.available_backends(device)
-        assert list(found) == ["cpu", "reference"]
+        assert list(found) == ["cpu", "cuda", "reference"]
         assert found["reference"] is None
-        assert found["cpu"] is None or len(found["cpu"].split()) > 4
+        for name in ("cpu", "cuda"):
+            assert found[name] is None or len(found[name].split()) > 4
     assert "tensors on cuda" in (gica_ops.available_backends("cuda")["cpu"] or "") or (
         gica_ops.available_backends()["cpu"] is not None
     )
@@ -68,6 +69,7 @@ def test_without_the_native_library_everything_runs_on_the_reference():
         sys.modules["gica_ops._C"] = None  # makes its import fail
         import torch, gica_ops
         assert "not built" in gica_ops.available_backends()["cpu"]
+        assert "not built" in gica_ops.available_backends()["cuda"]
         f = torch.randn(1, 4, 8, 8, requires_grad=True)
         gica_ops.contextual_attention(f, f, rate=2).sum().backward()
         gica_ops.match(f, f, rate=2)

@@ -16,14 +16,14 @@ pytestmark = pytest.mark.usefixtures("cpu")
 SCHEMAS = {
     "attend": "gica_ops::attend(Tensor f, Tensor b, Tensor? hole, Tensor? values, Tensor? query, "
     "int ksize, int rate, int fuse_k, float softmax_scale, str semantics, bool skip, "
-    "bool return_offsets) -> (Tensor y, Tensor row_max, Tensor row_sum, Tensor live, "
-    "Tensor offsets)",
+    "bool return_offsets, bool allow_tf32) -> (Tensor y, Tensor row_max, Tensor row_sum, "
+    "Tensor live, Tensor offsets)",
     "attend_backward": "gica_ops::attend_backward(Tensor grad_y, Tensor f, Tensor b, Tensor? hole, "
     "Tensor? values, Tensor? query, Tensor row_max, Tensor row_sum, Tensor live, int ksize, "
-    "int rate, int fuse_k, float softmax_scale, str semantics, bool need_f, bool need_b, "
-    "bool need_values) -> (Tensor df, Tensor db, Tensor dvalues)",
+    "int rate, int fuse_k, float softmax_scale, str semantics, bool allow_tf32, bool need_f, "
+    "bool need_b, bool need_values) -> (Tensor df, Tensor db, Tensor dvalues)",
     "match": "gica_ops::match(Tensor f, Tensor b, Tensor? hole, Tensor? query, int ksize, "
-    "int rate, int fuse_k, str semantics) -> (Tensor offsets, Tensor scores)",
+    "int rate, int fuse_k, str semantics, bool allow_tf32) -> (Tensor offsets, Tensor scores)",
     "product": "gica_ops::product(Tensor a, Tensor b, bool transposed) -> Tensor",
 }
 
@@ -69,13 +69,14 @@ def windows(p: Problem) -> tuple[int, int, int]:
 
 def attend_arguments(p: Problem, skip: bool = True, return_offsets: bool = True) -> tuple:
     semantics = p.options.get("semantics", "tf")
-    return *tensors(p), *windows(p), 10.0, semantics, skip, return_offsets
+    return *tensors(p), *windows(p), 10.0, semantics, skip, return_offsets, False
 
 
 def backward_arguments(p: Problem, need: tuple[bool, bool, bool]) -> tuple:
     arguments = attend_arguments(p)
     y, row_max, row_sum, live, _ = torch.ops.gica_ops.attend(*arguments)
-    return torch.randn_like(y), *arguments[:5], row_max, row_sum, live, *arguments[5:10], *need
+    shared = torch.randn_like(y), *arguments[:5], row_max, row_sum, live, *arguments[5:10]
+    return *shared, False, *need
 
 
 @pytest.mark.parametrize("p", PROBLEMS)
@@ -102,7 +103,7 @@ def test_opcheck_attend_backward(p):
 @pytest.mark.parametrize("p", PROBLEMS)
 def test_opcheck_match(p):
     f, b, hole, _, query = tensors(p)
-    arguments = (hole, query, *windows(p), p.options.get("semantics", "tf"))
+    arguments = (hole, query, *windows(p), p.options.get("semantics", "tf"), False)
     torch.library.opcheck(torch.ops.gica_ops.match.default, (f, b, *arguments))
     leaves = p.requires_grad()
     torch.library.opcheck(torch.ops.gica_ops.match.default, (leaves.f, leaves.b, *arguments))
@@ -203,7 +204,8 @@ def test_autocast_of_the_bare_operators():
             f.bfloat16(), others[0].bfloat16(), None, None, *others[3:]
         )
         assert both[0].dtype == torch.bfloat16
-        scores = torch.ops.gica_ops.match(f.half(), p.b.bfloat16(), None, None, 3, 2, 3, "tf")[1]
+        maps = f.half(), p.b.bfloat16()
+        scores = torch.ops.gica_ops.match(*maps, None, None, 3, 2, 3, "tf", False)[1]
         assert scores.dtype == torch.float32
 
 

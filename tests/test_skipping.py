@@ -91,7 +91,7 @@ def live_share(problem: Problem, skip: bool) -> float:
     hole = None if problem.mask is None else problem.mask != 0
     *_, live, _ = torch.ops.gica_ops.attend(
         problem.f, problem.b, hole, problem.values, None, o.get("ksize", 3), o.get("rate", 1),
-        3 if o.get("fuse", True) else 1, o.get("softmax_scale", 10.0), "tf", skip, False,
+        3 if o.get("fuse", True) else 1, o.get("softmax_scale", 10.0), "tf", skip, False, False,
     )  # fmt: skip
     return float(live.double().mean())
 

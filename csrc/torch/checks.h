@@ -71,6 +71,9 @@ inline Options options_of(int64_t ksize, int64_t rate, int64_t fuse_k, const std
 inline Inputs inputs_of(const Tensor& f, const Tensor& b, const std::optional<Tensor>& hole,
                         const std::optional<Tensor>& values, const std::optional<Tensor>& query,
                         const Options& options) {
+  const auto beside_f = [&](const std::optional<Tensor>& t) { return !t.has_value() || t->device() == f.device(); };
+  STD_TORCH_CHECK(b.device() == f.device() && beside_f(hole) && beside_f(values) && beside_f(query),
+                  "all tensors must be on the device of f");
   Inputs in;
   in.dtype = dtype_of(f);
   in.f = image_of(f), in.b = image_of(b), in.values = image_of(values.has_value() ? *values : b);

@@ -2,10 +2,9 @@
 #include <torch/csrc/stable/library.h>
 
 #include <atomic>
-#include <tuple>
 
-#include "checks.h"
 #include "gica/kernels.h"
+#include "outputs.h"
 
 namespace gica {
 namespace {
@@ -29,95 +28,40 @@ void check(Status status) {
   STD_TORCH_CHECK(status == Status::ok, "gica_ops: the CPU kernels do not support these tensors");
 }
 
-Tensor empty(std::initializer_list<int64_t> sizes, ScalarType type,
-             std::optional<torch::headeronly::MemoryFormat> format = std::nullopt) {
-  return torch::stable::empty(torch::headeronly::IntHeaderOnlyArrayRef(sizes.begin(), sizes.size()), type, std::nullopt,
-                              torch::stable::Device(torch::headeronly::DeviceType::CPU), std::nullopt, format);
+std::pair<int64_t, int64_t> live_tiles(const Geometry& size) {
+  return {size.foreground_tiles.count(), size.background_tiles.count()};
 }
 
-bool is_channels_last(const Tensor& t) {
-  return t.stride(1) == 1 && t.stride(3) == t.size(1) && t.stride(2) == t.size(1) * t.size(3) &&
-         t.stride(0) == t.size(1) * t.size(2) * t.size(3) && !t.is_contiguous();
+Attend::Results attend(const Tensor& f, const Tensor& b, std::optional<Tensor> hole, std::optional<Tensor> values,
+                       std::optional<Tensor> query, int64_t ksize, int64_t rate, int64_t fuse_k, double softmax_scale,
+                       std::string semantics, bool skip, bool return_offsets, bool) {
+  Options options = options_of(ksize, rate, fuse_k, semantics);
+  options.softmax_scale = softmax_scale, options.skip = skip;
+  const Attend call = prepare_attend(f, inputs_of(f, b, hole, values, query, options), live_tiles, return_offsets);
+  check(cpu::best_kernels()->forward(call.params, torch_threads()));
+  return call.results();
 }
 
-Tensor empty_image(const Tensor& like, int64_t channels, int64_t height, int64_t width) {
-  return empty({like.size(0), channels, height, width}, like.scalar_type(),
-               is_channels_last(like) ? torch::headeronly::MemoryFormat::ChannelsLast
-                                      : torch::headeronly::MemoryFormat::Contiguous);
-}
-Tensor empty_image_like(const Tensor& like) {
-  return empty_image(like, like.size(1), like.size(2), like.size(3));
-}
-
-using Five = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>;
-using Three = std::tuple<Tensor, Tensor, Tensor>;
-
-Five attend(const Tensor& f, const Tensor& b, std::optional<Tensor> hole, std::optional<Tensor> values,
-            std::optional<Tensor> query, int64_t ksize, int64_t rate, int64_t fuse_k, double softmax_scale,
-            std::string semantics, bool skip, bool return_offsets) {
-  ForwardParams params;
+AttendBackward::Results attend_backward(const Tensor& grad_y, const Tensor& f, const Tensor& b,
+                                        std::optional<Tensor> hole, std::optional<Tensor> values,
+                                        std::optional<Tensor> query, const Tensor&, const Tensor&, const Tensor& live,
+                                        int64_t ksize, int64_t rate, int64_t fuse_k, double softmax_scale,
+                                        std::string semantics, bool, bool need_f, bool need_b, bool need_values) {
   Options options = options_of(ksize, rate, fuse_k, semantics);
   options.softmax_scale = softmax_scale;
-  options.skip = skip;
-  params.in = inputs_of(f, b, hole, values, query, options);
-  const Geometry size(params.in);
-  const int64_t scale = size.phases / rate;
-  const ScalarType arithmetic = arithmetic_type(params.in.dtype);
-  Tensor y = empty_image(f, size.value_channels, scale * f.size(2), scale * f.size(3));
-  Tensor row_max = empty({size.batch, size.hf, size.wf}, arithmetic),
-         row_sum = empty({size.batch, size.hf, size.wf}, arithmetic);
-  Tensor live = empty({size.batch, size.foreground_tiles.count(), size.background_tiles.count()}, ScalarType::Byte);
-  Tensor offsets =
-      return_offsets ? empty({size.batch, 2, size.hf, size.wf}, ScalarType::Long) : empty({0}, ScalarType::Long);
-  params.y = image_of(y);
-  params.row_max = row_max.data_ptr(), params.row_sum = row_sum.data_ptr();
-  params.live = static_cast<uint8_t*>(live.data_ptr());
-  params.offsets = return_offsets ? static_cast<int64_t*>(offsets.data_ptr()) : nullptr;
-  check(cpu::best_kernels()->forward(params, torch_threads()));
-  return {y, row_max, row_sum, live, offsets};
+  const Inputs in = inputs_of(f, b, hole, values, query, options);
+  const AttendBackward call =
+      prepare_backward(grad_y, f, b, values, live, in, live_tiles, {need_f, need_b, need_values});
+  check(cpu::best_kernels()->backward(call.params, torch_threads()));
+  return call.results();
 }
 
-Three attend_backward(const Tensor& grad_y, const Tensor& f, const Tensor& b, std::optional<Tensor> hole,
-                      std::optional<Tensor> values, std::optional<Tensor> query, const Tensor&, const Tensor&,
-                      const Tensor& live, int64_t ksize, int64_t rate, int64_t fuse_k, double softmax_scale,
-                      std::string semantics, bool need_f, bool need_b, bool need_values) {
-  BackwardParams params;
-  Options options = options_of(ksize, rate, fuse_k, semantics);
-  options.softmax_scale = softmax_scale;
-  params.in = inputs_of(f, b, hole, values, query, options);
-  const Geometry size(params.in);
-  params.grad_y = image_of(grad_y);
-  STD_TORCH_CHECK(grad_y.scalar_type() == f.scalar_type() && params.grad_y.batch == size.batch &&
-                      params.grad_y.channels == size.value_channels && params.grad_y.height == size.phases * size.hf &&
-                      params.grad_y.width == size.phases * size.wf,
-                  "grad_y must have the shape and dtype of the output");
-  STD_TORCH_CHECK(live.scalar_type() == ScalarType::Byte && live.is_contiguous() &&
-                      live.numel() == size.batch * size.foreground_tiles.count() * size.background_tiles.count(),
-                  "live must be what the forward returned");
-  params.live = static_cast<const uint8_t*>(live.data_ptr());
-  Tensor df = need_f ? empty_image_like(f) : empty({0}, f.scalar_type());
-  Tensor db = need_b ? empty_image_like(b) : empty({0}, f.scalar_type());
-  const bool separate = values.has_value();
-  Tensor dvalues = need_values && separate ? empty_image_like(*values) : empty({0}, f.scalar_type());
-  if (need_f) params.grad_f = image_of(df);
-  if (need_b) params.grad_b = image_of(db);
-  if (need_values && separate) params.grad_values = image_of(dvalues);
-  check(cpu::best_kernels()->backward(params, torch_threads()));
-  return {df, db, dvalues};
-}
-
-std::tuple<Tensor, Tensor> match(const Tensor& f, const Tensor& b, std::optional<Tensor> hole,
-                                 std::optional<Tensor> query, int64_t ksize, int64_t rate, int64_t fuse_k,
-                                 std::string semantics) {
-  MatchParams params;
-  params.in = inputs_of(f, b, hole, std::nullopt, query, options_of(ksize, rate, fuse_k, semantics));
-  const Geometry size(params.in);
-  Tensor offsets = empty({size.batch, 2, size.hf, size.wf}, ScalarType::Long);
-  Tensor scores = empty({size.batch, size.hf, size.wf}, arithmetic_type(params.in.dtype));
-  params.offsets = static_cast<int64_t*>(offsets.data_ptr());
-  params.scores = scores.data_ptr();
-  check(cpu::best_kernels()->match(params, torch_threads()));
-  return {offsets, scores};
+Matched::Results match(const Tensor& f, const Tensor& b, std::optional<Tensor> hole, std::optional<Tensor> query,
+                       int64_t ksize, int64_t rate, int64_t fuse_k, std::string semantics, bool) {
+  const Options options = options_of(ksize, rate, fuse_k, semantics);
+  const Matched call = prepare_match(f, inputs_of(f, b, hole, std::nullopt, query, options));
+  check(cpu::best_kernels()->match(call.params, torch_threads()));
+  return call.results();
 }
 
 bool is_vector(const Tensor& t, ScalarType type, int64_t size) {
@@ -146,7 +90,7 @@ Tensor window_costs(const Tensor& pixels, const Tensor& weight, const Tensor& ta
   };
   for (int64_t i = 0; i < count; ++i)
     STD_TORCH_CHECK(inside(params.targets[i]) && inside(params.sources[i]), "every window must lie inside the picture");
-  Tensor costs = empty({count}, ScalarType::Float);
+  Tensor costs = empty(pixels, {count}, ScalarType::Float);
   params.costs = static_cast<float*>(costs.data_ptr());
   check(cpu::best_kernels()->window_costs(params, torch_threads()));
   return costs;
@@ -157,7 +101,7 @@ Tensor product(const Tensor& a, const Tensor& b, bool transposed) {
                       b.numel() > 0 && a.scalar_type() == b.scalar_type() && a.size(1) == b.size(transposed ? 1 : 0),
                   "product needs two contiguous matrices of one dtype whose inner sizes agree");
   const int64_t m = a.size(0), n = b.size(transposed ? 0 : 1);
-  Tensor c = empty({m, n}, a.scalar_type());
+  Tensor c = empty(a, {m, n}, a.scalar_type());
   check(cpu::best_kernels()->product(dtype_of(a), m, n, a.size(1), a.data_ptr(), b.data_ptr(), transposed, c.data_ptr(),
                                      torch_threads()));
   return c;

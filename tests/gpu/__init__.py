@@ -1,0 +1,1 @@
+"""Tests of the CUDA kernels on a device: `pytest -m gpu tests/gpu`, or `make gpu-check`."""
