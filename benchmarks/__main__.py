@@ -14,6 +14,7 @@ import torch
 
 from benchmarks import inpainting, memory, problems, speed, strips
 from benchmarks.report import Figure, Report
+from gica_ops import available_backends
 
 MIB = 2**20
 MEMORY_BOUNDS_MIB = {
@@ -21,12 +22,19 @@ MEMORY_BOUNDS_MIB = {
     "backward": {512: 192, 1024: 512, 2048: 3072},
 }
 PARTS = ("speed", "strips", "reference", "memory", "inpaint")
+CUDA = "cuda"  # by name only, and then alone: its record is that of another device
 
 
 def main() -> int:
     options = parse()
     torch.set_num_threads(options.threads)
-    report = Report(options.threads)
+    report = Report(options.threads, on_cuda=CUDA in options.parts)
+    if CUDA in options.parts:
+        from benchmarks import cuda
+
+        rate = cuda.measure_device(report, options.rounds)
+        for size in options.cuda_sizes:
+            cuda.run(report, size, rate, options.rounds)
     if "speed" in options.parts:
         for side in options.sides:
             speed.run(report, side, options.rounds)
@@ -54,8 +62,12 @@ def parse() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=f"what to measure, of {', '.join(PARTS)} (all)"
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help=f"what to measure, of {', '.join(PARTS)} (all of these), or {CUDA}",
     )
+    parser.add_argument("--cuda-sizes", nargs="+", help="images for cuda: 256, 1024, 4K, ... (all)")
     parser.add_argument("--sides", type=int, nargs="+", help="image sides for speed (512 1024)")
     parser.add_argument("--memory-sides", type=int, nargs="+", help="(512 1024 2048)")
     parser.add_argument("--inpaint-sides", type=int, nargs="+", help="(512 2048)")
@@ -64,9 +76,21 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small sizes, 3 rounds, no record")
     parser.add_argument("--record", type=Path, help="where to write the record, also with --quick")
     options = parser.parse_args()
-    unknown = sorted(set(options.parts) - set(PARTS))
+    unknown = sorted(set(options.parts) - {*PARTS, CUDA})
     if unknown:
-        parser.error(f"unknown part {unknown[0]}: choose from {', '.join(PARTS)}")
+        parser.error(f"unknown part {unknown[0]}: choose from {', '.join((*PARTS, CUDA))}")
+    if CUDA in options.parts:
+        if len(options.parts) > 1:
+            parser.error(f"{CUDA} is measured alone, its record is that of another device")
+        reason = available_backends("cuda")["cuda"]
+        if reason is not None:
+            parser.error(f"{CUDA} cannot be measured here: {reason}")
+        from benchmarks.cuda import SIZES
+
+        options.cuda_sizes = options.cuda_sizes or (["256", "1024"] if options.quick else [*SIZES])
+        unknown = [size for size in options.cuda_sizes if size not in SIZES]
+        if unknown:
+            parser.error(f"unknown size {unknown[0]}: choose from {', '.join(SIZES)}")
     options.parts = options.parts or PARTS
     options.rounds = options.rounds or (3 if options.quick else 7)
     options.sides = options.sides or ([256] if options.quick else [512, 1024])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import importlib.metadata
 import json
+import os
 import platform
 import re
 import subprocess
@@ -48,8 +50,9 @@ class Figure:
 class Report:
     """Collects figures, printing each as it comes."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, on_cuda: bool = False) -> None:
         self.threads = threads
+        self.on_cuda = on_cuda
         self.figures: list[Figure] = []
 
     def add(self, figure: Figure) -> None:
@@ -61,7 +64,7 @@ class Report:
 
     def write(self, path: Path | None = None) -> Path:
         """Writes the record as JSON, to results/<device>-<date>.json unless told otherwise."""
-        about = describe(self.threads)
+        about = {**describe(self.threads), **(describe_cuda() if self.on_cuda else {})}
         if path is None:
             device = re.sub(r"[^a-z0-9]+", "-", about["device"].lower()).strip("-")
             path = RESULTS / f"{device}-{about['date'][:10]}.json"
@@ -90,6 +93,27 @@ def describe(threads: int) -> dict[str, Any]:
     }
 
 
+def describe_cuda() -> dict[str, Any]:
+    """The CUDA device in the place of the processor, and what it runs under."""
+    from gica_ops import _native
+
+    about = torch.cuda.get_device_properties(0)
+    build = _native.cuda_build()
+    driver = importlib.import_module("gica_ops._C_cuda").driver_version()
+    return {
+        "device": about.name,
+        "cuda": {
+            "capability": f"{about.major}.{about.minor}",
+            "multiprocessors": about.multi_processor_count,
+            "memory_bytes": about.total_memory,
+            "driver_supports": "{}.{}".format(*driver),
+            "torch_built_with": torch.version.cuda,
+            "kernels_built_with": build.version,
+            "kernels_built_for": build.architectures,
+        },
+    }
+
+
 def processor() -> str:
     """The processor as its maker names it."""
     cpuinfo = Path("/proc/cpuinfo")
@@ -98,7 +122,12 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The commit, with "+" where the tree differs from it; "unknown" outside a repository."""
+    """The commit, with "+" where the tree differs from it; "unknown" outside a repository.
+
+    GICA_COMMIT tells it where the files are without their repository.
+    """
+    if given := os.environ.get("GICA_COMMIT"):
+        return given
     try:
         name = git("rev-parse", "--short=12", "HEAD")
         changed = git(

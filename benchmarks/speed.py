@@ -114,7 +114,7 @@ def layer_pass(problem: problems.Problem, which: str, skip: str) -> Callable[[],
 
 def live_blocks(problem: problems.Problem) -> float:
     """The share of blocks of attention that skipping leaves."""
-    options = (3, problems.RATE, 3, 10.0, "tf", True, False)
+    options = (3, problems.RATE, 3, 10.0, "tf", True, False, False)
     hole = problem.mask
     _, _, _, live, _ = torch.ops.gica_ops.attend(problem.f, problem.b, hole, None, None, *options)
     return live.float().mean().item()

@@ -16,9 +16,9 @@ SECTION = re.compile(r"(<!-- written by [^>]*-->\n).*?(<!-- end -->)", re.DOTALL
 
 
 def newest_record() -> Path | None:
-    """The record of `python -m benchmarks` with the latest date, None where there is none."""
+    """The record of the CPU's `python -m benchmarks` with the latest date, None without one."""
     records = {path: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
-    ours = [path for path, record in records.items() if "figures" in record]
+    ours = [path for path, r in records.items() if "figures" in r and "cuda" not in r]
     return max(ours, key=lambda path: str(records[path]["date"]), default=None)
 
 

@@ -39,7 +39,11 @@ class Case:
 
 
 def load(name: str) -> Case:
-    data = np.load(FOLDER / f"{PREFIX}{name}.npz")
+    return read(FOLDER / f"{PREFIX}{name}.npz")
+
+
+def read(path: Path) -> Case:
+    data = np.load(path)
     options = {k: int(data[k]) for k in ("ksize", "stride", "rate", "fuse_k")}
     f = torch.from_numpy(data["f"])
     problem = Problem(
@@ -53,4 +57,4 @@ def load(name: str) -> Case:
         },
     )
     expected = {k: torch.from_numpy(data[k]) for k in data.files if data[k].ndim > 0}
-    return Case(name, problem, expected)
+    return Case(path.stem.removeprefix(PREFIX), problem, expected)

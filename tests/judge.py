@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +17,12 @@ from gica_ops.testing import Problem, assert_close_to_float64, largest_error
 INNER_OPTIONS = ("ksize", "rate", "fuse_k", "fuse", "semantics")
 
 Results = dict[str, Tensor]
+# The name of a backend, or a function that takes the place of the one on trial.
+Backend = str | Callable[..., Any]
+
+
+def on_trial(function: Callable[..., Any], backend: Backend) -> Callable[..., Any]:
+    return partial(function, backend=backend) if isinstance(backend, str) else backend
 
 
 def run(problem: Problem, function: Callable[..., Tensor], g: Tensor | None, **extra) -> Results:
@@ -80,39 +88,89 @@ def own_errors(
     return errors
 
 
-def judge(
-    problem: Problem, backend: str, *, count: int = 4, allow_skipping: bool = True
-) -> Results:
-    """Assert that a backend is as good as the reference on this problem; return its results.
+class Standard:
+    """What a result of this problem is measured by: the truth, and how near to it it has to be.
 
     Results that the dtype cannot hold are not judged. allow_skipping: whether what may be skipped
-    counts as right, as far as the bounds of docs/semantics.md go.
+    counts as right, as far as the bounds of docs/semantics.md go. tf32: whether operands of
+    products may be rounded to TF32.
     """
-    g = weights(problem)
-    truth = run(problem.to(torch.float64), reference.contextual_attention, g)
-    most = torch.finfo(problem.f.dtype).max
-    holds = [name for name, t in truth.items() if not (t.abs() > most / 2).any()]
 
-    def by_reference(p: Problem) -> Results:
-        results = run(p, reference.contextual_attention, g)
-        return {name: results[name] for name in holds}
+    def __init__(
+        self, problem: Problem, *, count: int = 4, allow_skipping: bool = True, tf32: bool = False
+    ) -> None:
+        self.problem, self.g = problem, weights(problem)
+        exact = partial(run, function=reference.contextual_attention)
+        self.truth = exact(problem.to(torch.float64), g=self.g)
+        most = torch.finfo(problem.f.dtype).max
+        self.holds = [name for name, t in self.truth.items() if not (t.abs() > most / 2).any()]
 
-    own = own_errors(problem, by_reference, count)
-    actual = run(problem, gica_ops.contextual_attention, g, backend=backend)
-    assert actual.keys() == truth.keys()
-    allowances: dict[str, float] = {}
-    if allow_skipping and problem.options.get("skip", "auto") == "auto":
-        allowances = skipping_bounds(problem, g)
-    for name in holds:
-        assert_close_to_float64(
-            actual[name],
-            own[name],
-            truth[name],
-            2.0 if name == "output" else 3.0,
-            name,
-            allowance=allowances.get(name, 0.0),
-        )
-    return actual
+        def by_reference(p: Problem) -> Results:
+            results = exact(p, g=self.g)
+            return {name: results[name] for name in self.holds}
+
+        self.own = own_errors(problem, by_reference, count)
+        self.allowances = dict.fromkeys(self.truth, 0.0)
+        if tf32:
+            self.own = tf32_errors(problem, self.g, self.truth, count)
+            for name, t in self.truth.items():
+                self.allowances[name] = 2 * TF32_EPS * float(t.abs().max())
+        if allow_skipping and problem.options.get("skip", "auto") == "auto":
+            for name, bound in skipping_bounds(problem, self.g).items():
+                self.allowances[name] = self.allowances.get(name, 0.0) + bound
+
+    def judge(self, backend: Backend) -> Results:
+        """Assert that a backend is good enough; return its results."""
+        actual = run(self.problem, on_trial(gica_ops.contextual_attention, backend), self.g)
+        assert actual.keys() == self.truth.keys()
+        for name in self.holds:
+            assert_close_to_float64(
+                actual[name],
+                self.own[name],
+                self.truth[name],
+                2.0 if name == "output" else 3.0,
+                name,
+                allowance=self.allowances[name],
+            )
+        return actual
+
+
+def judge(problem: Problem, backend: Backend, **how: Any) -> Results:
+    """Assert that a backend is as good as the reference on this problem; return its results.
+
+    how: arguments of `Standard`.
+    """
+    return Standard(problem, **how).judge(backend)
+
+
+# Ten digits of a mantissa behind the point.
+TF32_EPS = 2.0**-10
+
+
+def tf32_errors(problem: Problem, g: Tensor | None, truth: Results, count: int) -> dict[str, float]:
+    """How far the exact result moves when what is multiplied is off by a rounding to TF32.
+
+    Products of rounded operands are exact, so rounding operands is all that TF32 does: what comes
+    out is the exact result of a problem that differs by as much, in the maps, in what is pasted and
+    in the gradient of the output.
+    """
+    generator = torch.Generator().manual_seed(1)
+
+    def shaken(x: Tensor) -> Tensor:
+        noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+        return x * (1 + TF32_EPS / 2 * noise)
+
+    errors = dict.fromkeys(truth, 0.0)
+    exact = problem.to(torch.float64)
+    for _ in range(count):
+        f = shaken(exact.f)
+        b = f if exact.b is exact.f else shaken(exact.b)
+        values = None if exact.values is None else shaken(exact.values)
+        near = replace(exact, f=f, b=b, values=values)
+        near_g = None if g is None else shaken(g)
+        for name, result in run(near, reference.contextual_attention, near_g).items():
+            errors[name] = max(errors[name], largest_error(result, truth[name], name))
+    return errors
 
 
 SKIPPING_UNIT = {
@@ -157,13 +215,13 @@ def skipping_bounds(problem: Problem, g: Tensor) -> dict[str, float]:
     }
 
 
-def judge_match(problem: Problem, backend: str) -> None:
+def judge_match(problem: Problem, backend: Backend) -> None:
     """Assert that a backend's matches are the best ones up to rounding, and scored rightly."""
     truth = reference.match(**problem.to(torch.float64).match_arguments())
     own = own_errors(
         problem, lambda p: {"scores": reference.match(**p.match_arguments()).scores}, 4
     )
-    actual = gica_ops.match(**problem.match_arguments(), backend=backend)
+    actual = on_trial(gica_ops.match, backend)(**problem.match_arguments())
     assert_close_to_float64(actual.scores, own["scores"], truth.scores, what="scores")
     judge_offsets(problem, actual.offsets)
 

@@ -1,8 +1,9 @@
-"""Builds and loads the bridge (bridge.cpp): layer 1 as a module of NumPy functions.
+"""Builds and loads layer 1 as modules of NumPy functions: the CPU kernels (bridge.cpp) and the CUDA
+kernels under the emulator (emulated_bridge.cpp).
 
-It shares the build folder of setup.py, so that the kernels compile once. Where the environment has
-GICA_SANITIZE=1, it is built beside, with address and undefined-behaviour sanitizers; Python has to
-be started with their runtime then (test_sanitized.py does).
+They share the build folder of setup.py, so that the kernels compile once. Where the environment has
+GICA_SANITIZE=1, they are built beside, with address and undefined-behaviour sanitizers; Python has
+to be started with their runtime then (test_sanitized.py does).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["build_bridge", "load_bridge"]
+__all__ = ["build_bridge", "emulated_off", "load_bridge", "load_emulated"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SANITIZE = os.environ.get("GICA_SANITIZE") == "1"
@@ -38,22 +39,50 @@ def run(*command: str | Path) -> None:
 
 
 @functools.cache
-def build_bridge() -> Path:
-    """The build folder, with the bridge and all objects of layer 1 up to date in it."""
+def configure() -> None:
     run(
         tool("cmake"), "-S", ROOT, "-B", BUILD, "-G", "Ninja", "-DGICA_BRIDGE=ON",
         "-DCMAKE_BUILD_TYPE=Release", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
         f"-DPython_EXECUTABLE={sys.executable}", f"-DGICA_SANITIZE={int(SANITIZE)}",
     )  # fmt: skip
-    run(tool("cmake"), "--build", BUILD, "--target", "gica_bridge")
+
+
+@functools.cache
+def build(target: str) -> Path:
+    """The build folder, with this target up to date in it."""
+    configure()
+    run(tool("cmake"), "--build", BUILD, "--target", target)
     return BUILD
 
 
 @functools.cache
-def load_bridge() -> ModuleType:
-    (path,) = build_bridge().glob("gica_bridge.*.so")
-    spec = importlib.util.spec_from_file_location("gica_bridge", path)
+def load(target: str) -> ModuleType:
+    (path,) = build(target).glob(f"{target}.*.so")
+    spec = importlib.util.spec_from_file_location(target, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def build_bridge() -> Path:
+    """The build folder, with the bridge and all objects of the CPU kernels in it."""
+    return build("gica_bridge")
+
+
+def load_bridge() -> ModuleType:
+    return load("gica_bridge")
+
+
+@functools.cache
+def emulated_off() -> str:
+    """Why the CUDA kernels cannot be compiled for the emulator; empty where they can."""
+    configure()
+    return (BUILD / "emulated_off.txt").read_text()
+
+
+def load_emulated() -> ModuleType:
+    """The CUDA kernels, emulated, as a module of NumPy functions."""
+    if off := emulated_off():
+        raise RuntimeError(f"the CUDA kernels cannot be compiled for the emulator: {off}")
+    return load("gica_emulated")

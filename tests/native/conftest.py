@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.native.builder import build_bridge, load_bridge
+from tests.native.builder import build_bridge, emulated_off, load_bridge, load_emulated
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +18,11 @@ def build_folder() -> Path:
 def bridge() -> ModuleType:
     """Layer 1 as a module of NumPy functions."""
     return load_bridge()
+
+
+@pytest.fixture(scope="session")
+def emulated_kernels() -> ModuleType:
+    """The CUDA kernels under the emulator, as a module of NumPy functions."""
+    if off := emulated_off():
+        pytest.skip(off)
+    return load_emulated()

@@ -51,7 +51,7 @@ PLANTED = [
 @pytest.fixture(scope="module", autouse=True)
 def cuda_headers() -> None:
     if toolkit() is None:
-        pytest.skip("no CUDA toolkit with headers: set CUDA_HOME")
+        pytest.skip("no CUDA toolkit with headers, or GICA_CUDA=0")
 
 
 def build_demo(name: str, *flags: str) -> Path:

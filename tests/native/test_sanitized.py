@@ -31,17 +31,30 @@ def libraries() -> list[str]:
     return [subprocess.getoutput(f"{compiler} -print-file-name={name}") for name in names]
 
 
-@pytest.mark.slow
-def test_kernels_touch_no_memory_but_their_own():
+def run_tests(target: str, *arguments: str | Path) -> None:
     preloaded = libraries()
     if not all(map(os.path.isabs, preloaded)):
         pytest.skip("the compiler has no address sanitizer")
-    run("-c", "from tests.native.builder import build_bridge; build_bridge()")
+    run("-c", f"from tests.native.builder import build; build('{target}')")
     run(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
         "--capture=sys",  # the sanitizers write to the standard error itself, before they abort
-        *(HERE / f"test_{name}.py" for name in ("geometry", "product", "kernels", "windows")),
+        *arguments,
         LD_PRELOAD=" ".join(preloaded),
         ASAN_OPTIONS="detect_leaks=0",  # Python itself keeps memory to its end
         UBSAN_OPTIONS="print_stacktrace=1",
     )
+
+
+@pytest.mark.slow
+def test_kernels_touch_no_memory_but_their_own():
+    names = ("geometry", "product", "kernels", "windows")
+    run_tests("gica_bridge", *(HERE / f"test_{name}.py" for name in names))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("emulated_kernels")
+def test_emulated_kernels_touch_no_memory_but_their_own():
+    """Memory of the device, and shared memory: of every block it is one allocation."""
+    chosen = "indices or tiny or many_channels_and_tiles or memory or strips or masks_and"
+    run_tests("gica_emulated", *sorted(HERE.glob("test_emulated*.py")), "-k", chosen)

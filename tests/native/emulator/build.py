@@ -19,7 +19,10 @@ JOBS = 2
 
 @functools.cache
 def toolkit() -> Path | None:
-    """The folder of a CUDA toolkit that has headers; None where there is no such thing."""
+    """The folder of a CUDA toolkit that has headers; None where there is no such thing, and where
+    GICA_CUDA=0 leaves all that is CUDA's out."""
+    if os.environ.get("GICA_CUDA") == "0":
+        return None
     candidates = [os.environ.get("CUDA_HOME"), *folders_of_nvcc(), "/usr/local/cuda"]
     for candidate in filter(None, candidates):
         if (Path(candidate) / "include" / "cuda_runtime.h").is_file():
