@@ -26,6 +26,7 @@ class Backward {
         columns_(padded<T>(size_.columns)),
         tiles_(size_.background_tiles.count()),
         values_transposed_(need_scores_ ? tiles_ * transposed_room() : 0),
+        edges_transposed_(need_scores_ ? tiles_ * edge_room() : 0),
         value_gradients_(size_, need_values_),
         strip_tiles_(most_strip_tiles()),
         pixel_gradients_(strip_tiles_ * kTileArea * columns_),
@@ -40,8 +41,9 @@ class Backward {
         walk_memory_(maps_.kLanes, need_scores_ ? walk_scratch() : 0) {}
 
   Status run() {
-    if (!pass_ || !values_transposed_ || !value_gradients_ || !pixel_gradients_ || !extended_gradients_ || !maps_ ||
-        !block_ || !packed_ || !line_ || !product_ || !rows_ || !attention_gradient_ || !walk_memory_)
+    if (!pass_ || !values_transposed_ || !edges_transposed_ || !value_gradients_ || !pixel_gradients_ ||
+        !extended_gradients_ || !maps_ || !block_ || !packed_ || !line_ || !product_ || !rows_ ||
+        !attention_gradient_ || !walk_memory_)
       return Status::out_of_memory;
     for (int64_t n = 0; n < size_.batch; ++n) {
       pass_.start_sample(n);
@@ -59,6 +61,7 @@ class Backward {
   static constexpr int64_t kExtendedArea = (kTileSide + 1) * (kTileSide + 1);
 
   int64_t transposed_room() const { return size_.columns * padded<T>(kTileArea); }
+  int64_t edge_room() const { return size_.columns * padded<T>(2 * kTileSide - 1); }
   int64_t most_strip_tiles() const {
     int64_t most = 0;
     for (int64_t i = 0; i < pass_.plan.count(); ++i) most = larger(most, pass_.plan.strip(i).tiles.area());
@@ -85,19 +88,32 @@ class Backward {
     return params_.live + (n * size_.foreground_tiles.count() + foreground_tile) * tiles_;
   }
 
-  // The transposed pixels of every background tile: for each panel of columns, a right operand over them.
+  // The transposed pixels of every background tile: for each panel of columns, a right operand over them, and one over
+  // those of its edge alone.
   void transpose_values(int64_t n) {
     parallel(pass_.loop, tiles_, [&](int64_t tile, int worker) {
       const Box box = tile_box(size_.background_tiles, tile);
       pack_pixels(size_, params_.in.values, params_.in.dtype, n, box, packed_.of(worker), line_.of(worker));
       for_panels([&](int64_t column, int64_t width, int64_t stored) {
-        pack_columns(width, box.area(), packed_.of(worker) + column * box.area(), stored,
-                     transposed_panel(tile, column));
+        const T* pixels = packed_.of(worker) + column * box.area();
+        pack_columns(width, box.area(), pixels, stored, transposed_panel(tile, column));
+        T* edge = product_.of(worker);
+        for (int64_t i = 0; i < edge_length(box); ++i)
+          for (int64_t c = 0; c < stored; ++c) edge[i * stored + c] = pixels[edge_position(box, i) * stored + c];
+        pack_columns(width, edge_length(box), edge, stored, edge_panel(tile, column));
       });
     });
   }
   T* transposed_panel(int64_t tile, int64_t column) const {
     return values_transposed_.data() + tile * transposed_room() + column * padded<T>(kTileArea);
+  }
+  // The edge of a tile is its first row and first column: what the live tiles above and to the left need of it.
+  static int64_t edge_length(const Box& box) { return box.width() + box.height() - 1; }
+  static int64_t edge_position(const Box& box, int64_t i) {
+    return i < box.width() ? i : (i - box.width() + 1) * box.width();
+  }
+  T* edge_panel(int64_t tile, int64_t column) const {
+    return edges_transposed_.data() + tile * edge_room() + column * padded<T>(2 * kTileSide - 1);
   }
   // use(first column, columns, columns as stored) for every panel of the paste product.
   template <class Use>
@@ -185,28 +201,30 @@ class Backward {
       }
   }
 
-  // E = G values^T of the extended tile against every background tile that a live block needs.
+  // E = G values^T of the extended tile against every live background tile, and against the edges of those behind them.
   void output_products(const Box& f, int64_t task, const uint8_t* alive, int worker) {
     const Box wide = extended(f);
-    const int64_t across = size_.background_tiles.columns.count(), stride = padded<T>(kTileArea);
-    const int64_t area = (size_.hb + 1) * (size_.wb + 1);
+    const int64_t across = size_.background_tiles.columns.count(), area = (size_.hb + 1) * (size_.wb + 1);
     for (int64_t tile = 0; tile < tiles_; ++tile) {
       const int64_t ty = tile / across, tx = tile % across;
-      const bool needed = alive[tile] || (tx > 0 && alive[tile - 1]) || (ty > 0 && alive[tile - across]) ||
+      const bool behind = (tx > 0 && alive[tile - 1]) || (ty > 0 && alive[tile - across]) ||
                           (tx > 0 && ty > 0 && alive[tile - across - 1]);
-      if (!needed) continue;
+      if (!alive[tile] && !behind) continue;
       const Box b = tile_box(size_.background_tiles, tile);
+      const int64_t count = alive[tile] ? b.area() : edge_length(b), stride = padded<T>(count);
       T* product = product_.of(worker);
       for_panels([&](int64_t column, int64_t width, int64_t stored) {
-        multiply(column > 0, wide.area(), b.area(), width, extended_gradients(task) + column * wide.area(), stored, 1,
-                 transposed_panel(tile, column), product, stride);
+        multiply(column > 0, wide.area(), count, width, extended_gradients(task) + column * wide.area(), stored, 1,
+                 alive[tile] ? transposed_panel(tile, column) : edge_panel(tile, column), product, stride);
       });
-      for (int64_t i = 0; i < wide.area(); ++i)
-        for (int64_t y = b.y0; y < b.y1; ++y) {
-          const T* from = product + i * stride + (y - b.y0) * b.width();
-          T* to = rows_.of(worker) + i * area + y * (size_.wb + 1) + b.x0;
-          for (int64_t x = 0; x < b.width(); ++x) to[x] = from[x];
+      for (int64_t i = 0; i < wide.area(); ++i) {
+        const T* from = product + i * stride;
+        T* to = rows_.of(worker) + i * area + b.y0 * (size_.wb + 1) + b.x0;
+        for (int64_t y = 0; y < b.height(); ++y, to += size_.wb + 1) {
+          const int64_t length = alive[tile] || y == 0 ? b.width() : 1;
+          for (int64_t x = 0; x < length; ++x) to[x] = *from++;
         }
+      }
     }
   }
 
@@ -275,7 +293,7 @@ class Backward {
   const Geometry& size_;
   const bool pastes_into_b_, need_f_, need_b_, need_values_, need_scores_;
   const int64_t columns_, tiles_;
-  Buffer<T> values_transposed_;
+  Buffer<T> values_transposed_, edges_transposed_;
   PixelTiles<T> value_gradients_;
   const int64_t strip_tiles_;
   Buffer<T> pixel_gradients_, extended_gradients_;

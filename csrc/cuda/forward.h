@@ -65,7 +65,7 @@ class Forward {
   uint8_t* map(int n) const { return params_.live + n * map_size(); }
 
   Outcome run_strip(int n, const Strip& strip) {
-    GICA_TRY(compute_scores(sample_, strip.positions, to_.scores, path_, call_));
+    GICA_TRY(compute_scores<false>(sample_, strip.positions, to_.scores, path_, call_));
     const RowOutputs out = {static_cast<float*>(params_.row_max) + int64_t{n} * s_.P,
                             static_cast<float*>(params_.row_sum) + int64_t{n} * s_.P,
                             params_.offsets ? params_.offsets + int64_t{n} * 2 * s_.P : nullptr, nullptr};
@@ -134,7 +134,7 @@ class Match {
                               static_cast<float*>(params_.scores) + int64_t{n} * s_.P};
       for (int i = 0; i < plan_.count(); ++i) {
         const Rect rows = plan_.strip(i).positions;
-        GICA_TRY(compute_scores(sample_, rows, to_, path_, call_));
+        GICA_TRY(compute_scores<false>(sample_, rows, to_, path_, call_));
         GICA_TRY(GICA_LAUNCH(match_rows, dim3(rows.area()), dim3(kRowThreads), 0, stream_, to_.propagated, rows,
                              sample_.rows(), s_, out));
       }

@@ -9,8 +9,8 @@ const char* refusal(const Inputs& in, const Device& device) {
   if (device.major < 8) return "the CUDA kernels need a GPU of compute capability 8.0 or newer";
   if (in.dtype == Dtype::float64) return "the CUDA kernels take float32, bfloat16 and float16, not float64";
   const Geometry size(in);
-  // Scores of the smallest strip, a few tiles against all of the background, are counted in 32 bits, and a launch has at
-  // most 65535 rows of blocks.
+  // Scores of the smallest strip, a few tiles against all of the background, are counted in 32 bits, and a launch has
+  // at most 65535 rows of blocks.
   constexpr int64_t most = int64_t{1} << 30;
   if (size.P >= most || size.Q >= most >> 9 || in.values.height * in.values.width >= most)
     return "the CUDA kernels take backgrounds of fewer than 2^21 positions";

@@ -12,7 +12,7 @@ foreach(name GICA_CUDA GICA_CUDA_ARCHITECTURES)
 endforeach()
 set(GICA_CUDA_OFF "")
 set(GICA_CUDA_VERSION "")
-set(oldest 12.0)
+set(oldest 12.8)
 
 # nvcc may be a script that calls the real one elsewhere: what it would run tells where the toolkit lies.
 function(gica_find_toolkit)
@@ -56,9 +56,6 @@ endif()
 if(NOT GICA_CUDA_ARCHITECTURES)
   # Machine code for all of 8.x, 9.0, 10.x and 12.x; the last also in a form that newer devices compile for themselves.
   set(GICA_CUDA_ARCHITECTURES 80-real 90a-real 100-real 120)
-  if(GICA_CUDA_VERSION VERSION_LESS 12.8)
-    set(GICA_CUDA_ARCHITECTURES 80-real 90a-real 90-virtual)
-  endif()
 endif()
 foreach(architecture ${GICA_CUDA_ARCHITECTURES})
   if(NOT architecture MATCHES "^[0-9]+[0-9][af]?(-real|-virtual)?$")

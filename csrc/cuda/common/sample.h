@@ -136,13 +136,14 @@ struct ScoreBuffers {
   }
 };
 
-template <class T, class E>
+// keep: the one that the path was made with, known when this is compiled, since each way is a kernel of its own.
+template <bool keep, class T, class E>
 Outcome compute_scores(const Sample<T, E>& sample, const Rect& strip, const ScoreBuffers& to, const ScorePath& path,
                        const Call& call) {
   const Shape& s = sample.s;
   if (path.walk)
-    return walk<E>({sample.f, sample.b, sample.reciprocal_norm, sample.rows().wanted, to.propagated, to.scores}, s,
-                   strip, call.device, call.stream);
+    return walk<E, keep>({sample.f, sample.b, sample.reciprocal_norm, sample.rows().wanted, to.propagated, to.scores},
+                         s, strip, call.device, call.stream);
   // The steps that serve every size of patch and propagation.
   using G = GramProduct<E>;
   const Slots slots = Slots::of(s, strip);

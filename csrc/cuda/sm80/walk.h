@@ -36,8 +36,9 @@ struct WalkShape {
   static constexpr int runs_across = columns + run - 1, runs = rows / run * runs_across;
   static constexpr int runs_each = (runs + threads - 1) / threads;
 
-  // Shared memory: the tile of products, norms, flags, operands.
-  static constexpr int norm_offset = tile_rows * stride * 4;
+  // Shared memory: the tile of products, norms, flags, operands. What a run reads of its tile before its own columns
+  // may lie in front of the tile.
+  static constexpr int tile_offset = run * 4, norm_offset = tile_offset + tile_rows * stride * 4;
   static constexpr int flag_offset = norm_offset + (tile_columns + run) * 4;
   static constexpr int operand_offset = (flag_offset + tile_rows + tile_columns + 2 * run + 15) / 16 * 16;
   static constexpr int step_elements = Background::elements + Foreground::elements;
@@ -335,7 +336,7 @@ __global__ __launch_bounds__(K::threads,
                                                          Rect strip, float* propagated, float* kept) {
   static_assert(K::threads % K::rows == 0, "walk_wanted takes whole rows");
   GICA_DYNAMIC_SHARED(shared);
-  float* const tile = reinterpret_cast<float*>(shared);
+  float* const tile = reinterpret_cast<float*>(shared + K::tile_offset);
   float* const norms = reinterpret_cast<float*>(shared + K::norm_offset);
   uint8_t* const flags = shared + K::flag_offset;
   auto* const operands = reinterpret_cast<typename K::Stored*>(shared + K::operand_offset);
@@ -405,7 +406,7 @@ inline double walk_cost(const Shape& s, const Rect& strip) {
   return double((strip.width() + rows - 1) / rows) * (strip.height() + 2 + 2 * s.fuse_radius);
 }
 
-// What a walk reads and writes; kept may be null.
+// What a walk reads and writes; kept is for walks that keep the patch scores.
 template <class E>
 struct WalkArguments {
   const typename E::Stored *f, *b;
@@ -414,22 +415,19 @@ struct WalkArguments {
   float *propagated, *kept;
 };
 
-template <class K, bool fuse, bool keep>
+template <class K, bool keep>
 Outcome launch_walk(const WalkArguments<typename K::E>& a, const Shape& s, const Rect& strip, void* stream) {
   const int across = (strip.width() + K::rows - 1) / K::rows, tiles = (s.wb + K::columns - 1) / K::columns;
-  return GICA_LAUNCH((walk_scores<K, fuse, keep>), dim3(across * tiles, s.hb + strip.height() - 1), dim3(K::threads),
-                     K::shared_bytes(s.depth), stream, a.f, a.b, a.reciprocal_norm, a.wanted, s, strip, a.propagated,
-                     a.kept);
-}
-template <class K>
-Outcome launch_walk(const WalkArguments<typename K::E>& a, const Shape& s, const Rect& strip, void* stream) {
+  const dim3 grid(across * tiles, s.hb + strip.height() - 1), block(K::threads);
+  const int bytes = K::shared_bytes(s.depth);
   if (s.fuse_radius == 0)
-    return a.kept ? launch_walk<K, false, true>(a, s, strip, stream)
-                  : launch_walk<K, false, false>(a, s, strip, stream);
-  return a.kept ? launch_walk<K, true, true>(a, s, strip, stream) : launch_walk<K, true, false>(a, s, strip, stream);
+    return GICA_LAUNCH((walk_scores<K, false, keep>), grid, block, bytes, stream, a.f, a.b, a.reciprocal_norm, a.wanted,
+                       s, strip, a.propagated, a.kept);
+  return GICA_LAUNCH((walk_scores<K, true, keep>), grid, block, bytes, stream, a.f, a.b, a.reciprocal_norm, a.wanted, s,
+                     strip, a.propagated, a.kept);
 }
 
-template <class E>
+template <class E, bool keep>
 Outcome walk(const WalkArguments<E>& a, const Shape& s, const Rect& strip, const Device& device, void* stream) {
   // Wide tiles bring each operand in for more products; narrow ones fit more maps, and into less shared memory.
   using Wide = WideWalk<E>;
@@ -437,8 +435,8 @@ Outcome walk(const WalkArguments<E>& a, const Shape& s, const Rect& strip, const
   const auto cost = [&](int columns, int tile) { return (s.wb + columns - 1) / columns * tile; };
   if (Wide::shared_bytes(s.depth) <= device.shared_bytes &&
       cost(Wide::columns, Wide::tile_columns) <= cost(Narrow::columns, Narrow::tile_columns))
-    return launch_walk<Wide>(a, s, strip, stream);
-  return launch_walk<Narrow>(a, s, strip, stream);
+    return launch_walk<Wide, keep>(a, s, strip, stream);
+  return launch_walk<Narrow, keep>(a, s, strip, stream);
 }
 
 }  // namespace gica::cuda
