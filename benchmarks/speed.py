@@ -42,7 +42,7 @@ def run(report: Report, image_side: int, rounds: int) -> None:
         for kind, skip in CASES:
             runs[f"{kind} {skip}"] = layer_pass(made[kind], which, skip)
         times = measure(runs, rounds)
-        bare = add_products(report, f"{image_side} {which}", products, times)
+        bare = add_products(report, f"{image_side} {which}", products, times, None)
         for kind, skip in CASES:
             layer = times[f"{kind} {skip}"]
             report.add(
@@ -69,12 +69,16 @@ def add_tiles(report: Report, image_side: int, products: Sequence[Product], roun
         repeats = max(1, round(2e9 / product.operations))  # some 10 ms
         for by, candidate in baselines.candidates(product, 1, repeats).items():
             runs[f"{product.name} {by}"] = candidate
-    add_products(report, f"{image_side} tile", products, measure(runs, rounds))
+    add_products(report, f"{image_side} tile", products, measure(runs, rounds), 1.0)
     torch.set_num_threads(threads)
 
 
 def add_products(
-    report: Report, name: str, products: Sequence[Product], times: dict[str, Times]
+    report: Report,
+    name: str,
+    products: Sequence[Product],
+    times: dict[str, Times],
+    bound: float | None,
 ) -> Times:
     """Adds a figure for each product, own kernel against torch.mm; the sum of the faster ones."""
     faster = []
@@ -86,7 +90,7 @@ def add_products(
                 f"{name} product {shape}, own kernel",
                 ratio(own, mm),
                 "x mm",
-                1.0,
+                bound,
                 {"product": product.name, "own": own.record(), "mm": mm.record()},
             )
         )
