@@ -40,9 +40,9 @@ class WholeTiles {
  public:
   static constexpr int side = kTile + 1, positions = side * side, stride = positions + 1;
 
-  // Every thread of the block takes part. `corner` is the first position of a tile.
-  __device__ __forceinline__ void load(const Attention& attention, const Shape& s, GridPosition f, GridPosition b,
-                                       float* weights) {
+  // Every thread of the block takes part. f and b are the tiles' first positions.
+  static __device__ __forceinline__ void load(const Attention& attention, const Shape& s, GridPosition f,
+                                              GridPosition b, float* weights) {
     for (int line = threadIdx.x / 32; line < positions; line += kGatherThreads / 32) {
       const int y = f.i - 1 + line / side, x = f.j - 1 + line % side;
       const bool exists = attention.positions.contains(y, x);
@@ -79,7 +79,7 @@ __device__ __forceinline__ void form_block(const Attention& attention, const Sha
   __shared__ float weights[WholeTiles::positions * WholeTiles::stride];
   const int column = gather_column(), first = gather_row();
   if (f_tile < grid.foreground.whole() && b_tile < grid.background.whole()) {
-    WholeTiles().load(attention, s, f[0], b[0], weights);
+    WholeTiles::load(attention, s, f[0], b[0], weights);
     __syncthreads();
 #pragma unroll
     for (int r = 0; r < kGatherRows; ++r) values[r] = WholeTiles::bar(weights, first + r, column);

@@ -39,7 +39,8 @@ class Plan {
 
   // A strip as large as any, away from the edges, where what it needs is cut off.
   Strip largest() const {
-    const int high = ceil_div(rows().count(), down_), wide = ceil_div(columns().count(), across_);
+    const int high = static_cast<int>(ceil_div(rows().count(), down_));
+    const int wide = static_cast<int>(ceil_div(columns().count(), across_));
     return made({0, smaller(8 * high + 1, s_.hf + 1), 0, smaller(8 * wide + 1, s_.wf + 1)}, false);
   }
 
@@ -47,26 +48,20 @@ class Plan {
   Plan(const Shape& shape, bool both_sides, int down, int across)
       : s_(shape), both_sides_(both_sides), down_(down), across_(across) {}
 
-  static int ceil_div(int a, int b) { return (a + b - 1) / b; }
   // More strips than needed for tiles of their size.
-  static bool repeats(int tiles, int strips) {
+  static bool repeats(int64_t tiles, int64_t strips) {
     return strips > 1 && ceil_div(tiles, strips) == ceil_div(tiles, strips - 1);
   }
 
-  struct Axis {
-    int positions;
-    int count() const { return larger(1, (positions + 6) / 8); }
-    int begin(int tile) const { return tile == count() ? positions : 8 * tile; }
-  };
-  Axis rows() const { return {s_.hf + 1}; }
-  Axis columns() const { return {s_.wf + 1}; }
+  TileAxis rows() const { return {s_.hf + 1}; }
+  TileAxis columns() const { return {s_.wf + 1}; }
 
   Strip at(int row, int column) const {
-    const auto cut = [](const Axis& axis, int part, int parts) {
-      return axis.begin(static_cast<int>(static_cast<int64_t>(axis.count()) * part / parts));
-    };
-    return made({cut(rows(), row, down_), cut(rows(), row + 1, down_), cut(columns(), column, across_),
-                 cut(columns(), column + 1, across_)},
+    const int64_t tiles_down = rows().count(), tiles_across = columns().count();
+    const auto at = [](int64_t position) { return static_cast<int>(position); };
+    return made({at(rows().begin(tiles_down * row / down_)), at(rows().end(tiles_down * (row + 1) / down_ - 1)),
+                 at(columns().begin(tiles_across * column / across_)),
+                 at(columns().end(tiles_across * (column + 1) / across_ - 1))},
                 true);
   }
 

@@ -12,10 +12,6 @@
 
 namespace gica::cuda {
 
-inline int multiple_of(int x, int step) {
-  return (x + step - 1) / step * step;
-}
-
 // The unit of rounding of the output's dtype: blocks of attention below it, shared out over a row or a column, are left
 // out (docs/semantics.md).
 inline double rounding_unit(Dtype dtype) {
@@ -29,10 +25,10 @@ inline Shape shape_of(const Inputs& in) {
   s.hf = g.hf, s.wf = g.wf, s.hb = g.hb, s.wb = g.wb, s.P = g.P, s.Q = g.Q;
   s.box_radius = g.box_radius, s.fuse_radius = g.fuse_radius, s.halo = g.halo;
   s.rate = in.options.rate, s.phases = g.phases, s.before = g.before;
-  s.depth = multiple_of(s.channels, 16);
-  s.value_depth = multiple_of(s.value_channels, 8);
-  s.columns = multiple_of(s.phases * s.phases * s.value_depth, 128);
-  s.row_stride = multiple_of(s.Q, 8);
+  s.depth = round_up(s.channels, 16);
+  s.value_depth = round_up(s.value_channels, 8);
+  s.columns = round_up(s.phases * s.phases * s.value_depth, 128);
+  s.row_stride = round_up(s.Q, 8);
   s.softmax_scale = static_cast<float>(in.options.softmax_scale);
   s.threshold = in.options.skip ? static_cast<float>(rounding_unit(in.dtype) / larger(g.P, g.Q)) : -1.f;
   s.semantics = in.options.semantics;

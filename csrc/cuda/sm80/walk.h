@@ -164,7 +164,7 @@ class RunsOfThread {
   }
 
  private:
-  // The last runs of some threads are nobody's: they do another's work again, and store nothing.
+  // Some threads have a run too many: it is the last one again, and stores the same scores.
   __device__ __forceinline__ static int index_of(int r) {
     const int index = threadIdx.x + r * K::threads;
     return index < K::runs ? index : K::runs - 1;

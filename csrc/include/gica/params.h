@@ -54,7 +54,7 @@ struct ForwardParams {
   int64_t* offsets = nullptr;
 };
 
-// An output without channels is not computed; the CPU kernels look at its data instead.
+// An output that is not asked for is left as it is here: neither data nor channels.
 struct BackwardParams {
   Inputs in;
   Image grad_y;
