@@ -1,0 +1,1 @@
+"""Pictures and holes to train and to judge with."""
