@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import warnings
@@ -13,6 +12,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+
+from ..files import write_whole
 
 __all__ = ["Picture", "check_output", "read_mask"]
 
@@ -97,16 +98,7 @@ class Picture:
         path = Path(os.path.realpath(path))
         data = _encode(image, _format(path), self._metadata())
         path.parent.mkdir(exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with open(part, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                part.unlink()
+        write_whole(path, data)
 
     def _metadata(self) -> dict[str, Any]:
         info = {key: self.image.info.get(key) for key in ("icc_profile", "dpi")}
