@@ -29,7 +29,7 @@ def _shape(tensor: Tensor) -> str:
     return "(" + ", ".join(str(n) for n in tensor.shape) + ")"
 
 
-def _int(name: str, value: object, least: int) -> None:
+def integer(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, torch.SymInt)):
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
     if value < least:
@@ -37,14 +37,14 @@ def _int(name: str, value: object, least: int) -> None:
 
 
 def _odd(name: str, value: int) -> None:
-    _int(name, value, 1)
+    integer(name, value, 1)
     if value % 2 == 0:
         raise ValueError(f"{name} must be odd, so that a window has a centre, got {value}")
     if value > LARGEST_WINDOW:
         raise ValueError(f"{name} must be at most {LARGEST_WINDOW}, got {value}")
 
 
-def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+def choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         known = ", ".join(repr(c) for c in choices)
         raise ValueError(f"{name} must be one of {known}, got {value!r}")
@@ -99,8 +99,8 @@ def inputs(
 
 def choices(semantics: str, skip: str = "auto", deterministic: bool | None = None) -> None:
     """Check the options that are a choice among a few."""
-    _choice("semantics", semantics, SEMANTICS)
-    _choice("skip", skip, SKIP)
+    choice("semantics", semantics, SEMANTICS)
+    choice("skip", skip, SKIP)
     if deterministic is not None and not isinstance(deterministic, bool):
         raise TypeError(
             f"deterministic must be None, True or False, got {type(deterministic).__name__}"
@@ -121,9 +121,9 @@ def scale(softmax_scale: float) -> float:
 def windows(ksize: int, stride: int, rate: int, fuse_k: int) -> None:
     """Check the sizes of the layer's windows."""
     _odd("ksize", ksize)
-    _int("rate", rate, 1)
+    integer("rate", rate, 1)
     _odd("fuse_k", fuse_k)
-    _int("stride", stride, 1)
+    integer("stride", stride, 1)
     if stride != 1:
         raise ValueError(
             f"stride must be 1, got {stride}: the layer is defined for patches cut at every "
