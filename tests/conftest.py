@@ -20,6 +20,13 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("default")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What builds native code shares build folders: where tests run in parallel, one process."""
+    for item in items:
+        if "native" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("native"))
+
+
 @pytest.fixture(autouse=True)
 def same_seed() -> None:
     torch.manual_seed(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from gica_ops.model import Generator
 
 COMMAND = [sys.executable, "-m", "gica_ops.cli"]
 
@@ -119,7 +123,7 @@ def test_a_killed_process_leaves_nothing_half_written(folder, kill, place):
     code = HELD.format(module=place[0], function=place[1])
     paths = [f"--{name}={folder / name}.png" for name in ("image", "mask", "output")]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "inpaint", *paths],
+        [sys.executable, "-c", code, "inpaint", "--method=exemplar", *paths],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -146,10 +150,50 @@ def test_seed_quiet_and_backend(folder):
     assert not (folder / "c.png").exists()
 
 
+def test_methods_and_weights(folder):
+    torch.manual_seed(0)
+    Generator.v1(4).save_pretrained(folder / "weights")
+    paths = [f"--image={folder}/image.png", f"--mask={folder}/mask.png"]
+    said = {}
+    for name, options in {
+        "auto": [],
+        "exemplar": ["--method=exemplar"],
+        "network": ["--method=network"],
+        "own": [f"--weights={folder}/weights"],
+    }.items():
+        done = gica("inpaint", *paths, *options, f"--output={folder}/{name}.png")
+        assert done.returncode == 0, done.stderr
+        said[name] = done.stdout
+    assert re.search(r"filled by (exemplar|network) \(the hole is 12 pixels thick", said["auto"])
+    assert "filled by exemplar in" in said["exemplar"]
+    assert "filled by network in" in said["network"] and "filled by network in" in said["own"]
+    pictures = {name: np.asarray(Image.open(folder / f"{name}.png")) for name in said}
+    known = np.asarray(Image.open(folder / "mask.png")) <= 127
+    before = np.asarray(Image.open(folder / "image.png"))
+    for name, picture in pictures.items():
+        assert np.array_equal(picture[known], before[known]), name
+    assert not np.array_equal(pictures["own"], pictures["network"])
+    assert not np.array_equal(pictures["exemplar"], pictures["network"])
+
+
+def test_weights_that_are_none_are_a_sentence(folder):
+    (folder / "weights").mkdir()
+    paths = [f"--image={folder}/image.png", f"--mask={folder}/mask.png"]
+    for weights, words in (("missing", "must be a folder"), ("weights", "config.json is missing")):
+        options = [f"--weights={folder}/{weights}", f"--output={folder}/out.png"]
+        done = gica("inpaint", *paths, *options)
+        assert done.returncode == 1 and words in done.stderr and done.stderr.count("\n") == 1
+    done = gica("inpaint", *paths, *options, "--method=exemplar")
+    assert done.returncode == 2 and "--weights is for --method network" in done.stderr
+    assert not (folder / "out.png").exists()
+
+
 def test_info_and_help_and_version():
     done = gica("info")
     assert done.returncode == 0
     for word in ("gica_ops", "torch", "backend"):
         assert word in done.stdout
-    assert "inpaint" in gica("--help").stdout
+    commands = gica("--help").stdout
+    for name in ("inpaint", "train", "evaluate", "convert", "info"):
+        assert name in commands
     assert gica("--version").stdout.startswith("gica")

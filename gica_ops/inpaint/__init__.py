@@ -1,1 +1,1 @@
-"""Inpainting tools on top of the layer. `exemplar.fill` needs no weights."""
+"""Inpainting tools: `exemplar.fill` copies from the picture, `network.fill` asks a generator."""

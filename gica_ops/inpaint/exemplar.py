@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .. import backends
 from .blend import blend
+from .checks import check_picture
 from .level import Level
 from .pyramid import grow, halve, smooth
 from .search import costs, everywhere, nearby, nearest_sources
@@ -73,7 +74,7 @@ def fill(
     >>> bool((fill(stripes, hole) == stripes).float().mean() > 0.95)
     True
     """
-    _check(image, mask)
+    check_picture(image, mask)
     backends.select(backend, torch.device("cpu"))
     report = progress or (lambda share: None)
     if not mask.any():
@@ -104,30 +105,6 @@ def fill(
 
         cost = _settle(level, sources, dice, backend, within, last=i == 0)
     return _finish(image, units, span, level, cheapest(level, sources, cost))
-
-
-def _check(image: Tensor, mask: Tensor) -> None:
-    for name, value in (("image", image), ("mask", mask)):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
-    if image.dim() != 3 or image.dtype == torch.bool or image.is_complex() or not image.numel():
-        raise ValueError(
-            "image must be a non-empty real tensor of shape (C, H, W), "
-            f"got shape {tuple(image.shape)} of {image.dtype}"
-        )
-    if mask.dtype != torch.bool:
-        raise TypeError(f"mask must be a bool tensor, True = hole, got {mask.dtype}")
-    if mask.shape != image.shape[1:]:
-        raise ValueError(
-            f"mask must have the image's height and width {tuple(image.shape[1:])}, "
-            f"got shape {tuple(mask.shape)}"
-        )
-    if image.device.type != "cpu" or mask.device.type != "cpu":
-        raise ValueError(f"image and mask must be on the CPU, got {image.device} and {mask.device}")
-    if mask.all():
-        raise ValueError("mask must leave some pixels to copy from: it covers the whole image")
-    if image.is_floating_point() and not bool(image[:, ~mask].isfinite().all()):
-        raise ValueError("image must be finite outside the hole, got NaN or infinity there")
 
 
 def _finish(image: Tensor, units: Tensor, span: float, level: Level, origin: Tensor) -> Tensor:
