@@ -17,7 +17,13 @@ from pathlib import Path
 MAXIMUM_BYTES = 5_000_000
 MAXIMUM_BYTES_WITH_CUDA = 40_000_000  # code for every architecture
 CUDA = "gica_ops/_C_cuda.abi3.so"
-EXPECTED = {"gica_ops/_C.abi3.so", "gica_ops/py.typed", "gica_ops/__init__.py"}
+EXPECTED = {
+    "gica_ops/_C.abi3.so",
+    "gica_ops/py.typed",
+    "gica_ops/__init__.py",
+    "gica_ops/weights/model.safetensors",
+    "gica_ops/evaluate/specs/box-quarter.json",
+}
 
 
 def main(folder: str) -> int:

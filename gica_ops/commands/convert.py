@@ -1,8 +1,9 @@
-"""`gica convert`: weights of the original or of a port, as a folder for the other commands."""
+"""`gica convert`: weights of the original or of a port for the other commands; ONNX files."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,41 +33,98 @@ __all__ = ["convert"]
     show_default=True,
     help="What the weights expect; auto: bgr for TensorFlow, rgb for ports.",
 )
-@click.option("--overwrite", is_flag=True, help="Write into OUT even if it holds something.")
-def convert(checkpoint: str, out: str, dtype: str, channels: str, overwrite: bool) -> None:
+@click.option(
+    "--size",
+    metavar="HEIGHTxWIDTH",
+    help="Of the pictures that an ONNX file takes; default: any multiple of 8.",
+)
+@click.option("--overwrite", is_flag=True, help="Write OUT even if there is something.")
+def convert(
+    checkpoint: str, out: str, dtype: str, channels: str, size: str | None, overwrite: bool
+) -> None:
     """Write the generator in CHECKPOINT to the folder OUT: model.safetensors and config.json.
 
     CHECKPOINT is a TensorFlow checkpoint of the original (what its files' names begin with, one of
-    the files, or their folder) or the file of a PyTorch port. OUT must be new or empty.
-    """
-    check_out(Path(out), overwrite)
-    from ..model.tf_checkpoint import is_tf_checkpoint
+    the files, or their folder), the file of a PyTorch port, or a folder with model.safetensors,
+    which this command and `gica train` (in RUN/generator) write. OUT must be new or empty.
 
-    if is_tf_checkpoint(checkpoint):
-        kind, network = "TensorFlow checkpoint", from_tensorflow(checkpoint)
-        swap = channels != "rgb"
-    elif not os.path.exists(checkpoint):
-        raise ValueError(
-            f"CHECKPOINT {checkpoint!r} does not exist, neither as a file nor as {checkpoint}.index"
-        )
+    Where OUT ends in .onnx it becomes an ONNX file, which is checked against PyTorch. That takes
+    some minutes for pictures of any size, and less with --size.
+    """
+    to_onnx = out.endswith(".onnx")
+    height_width = None if size is None else parse_size(size)
+    if to_onnx:
+        check_file(Path(out), dtype, overwrite)
     else:
-        kind, network = "weights of a PyTorch port", from_port(checkpoint)
-        swap = channels == "bgr"
+        check_folder(Path(out), size, overwrite)
+    kind, network, bgr = read(checkpoint)
+    swap = channels == "bgr" or (bgr and channels == "auto")
     finish(network, checkpoint, dtype, swap)
-    write(network, Path(out))
+    if to_onnx:
+        from ..model.export import export_onnx
+
+        worst = export_onnx(network, out, height_width)
+    else:
+        write(network, Path(out))
     config, count = network.config, sum(p.numel() for p in network.parameters())
     click.echo(f"{checkpoint}: {kind}, {config.version}, cnum {config.cnum}, {count:,} parameters")
     click.echo(f"padding {config.padding!r}, attention {config.semantics!r}")
     click.echo("channels turned from BGR to RGB" if swap else "channels left as they are, RGB")
+    if to_onnx:
+        click.echo(
+            f"onnxruntime differs from PyTorch by {worst:.1g} at most, pictures being -1 to 1"
+        )
     click.echo(f"{out}: written, {dtype}")
 
 
-def check_out(out: Path, overwrite: bool) -> None:
+def read(checkpoint: str) -> tuple[str, Generator, bool]:
+    """What CHECKPOINT is, its generator, and whether that one works on BGR."""
+    from ..model import Generator
+    from ..model.tf_checkpoint import is_tf_checkpoint
+
+    if os.path.isfile(os.path.join(checkpoint, "model.safetensors")):
+        return "a generator's folder", Generator.from_pretrained(checkpoint), False
+    if is_tf_checkpoint(checkpoint):
+        return "TensorFlow checkpoint", from_tensorflow(checkpoint), True
+    if not os.path.exists(checkpoint):
+        raise ValueError(
+            f"CHECKPOINT {checkpoint!r} does not exist, neither as a file nor as {checkpoint}.index"
+        )
+    return "weights of a PyTorch port", from_port(checkpoint), False
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """HEIGHTxWIDTH in pixels. Raises ValueError, a sentence."""
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if match is None:
+        raise ValueError(f"--size must be HEIGHTxWIDTH, such as 256x320, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def check_folder(out: Path, size: str | None, overwrite: bool) -> None:
     """Raises ValueError, a sentence, unless a network may be written there."""
+    if size is not None:
+        raise ValueError(f"--size is for an OUT that ends in .onnx, got {str(out)!r}")
     if out.exists() and not out.is_dir():
         raise ValueError(f"OUT must be a folder, but {str(out)!r} is a file")
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise ValueError(f"OUT must be new or empty, but {str(out)!r} holds files (--overwrite)")
+    check_parent(out)
+
+
+def check_file(out: Path, dtype: str, overwrite: bool) -> None:
+    """Raises ValueError, a sentence, unless an ONNX file may be written there."""
+    if dtype != "float32":
+        raise ValueError(f"--dtype must be float32 for an ONNX file, got {dtype}")
+    if out.is_dir():
+        raise ValueError(f"OUT must be a file, but {str(out)!r} is a folder")
+    if out.exists() and not overwrite:
+        raise ValueError(f"OUT must be new, but {str(out)!r} is there (--overwrite)")
+    check_parent(out)
+
+
+def check_parent(out: Path) -> None:
+    """Raises ValueError, a sentence, unless something may be made beside OUT."""
     parent = Path(os.path.realpath(out)).parent
     if not parent.is_dir():
         raise ValueError(f"folder {str(parent)!r}, where OUT is to be, does not exist")

@@ -20,7 +20,7 @@ DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 # A generator fills holes as thick as those it learnt on; thicker ones it sees scaled down to that.
 THICKEST = 48
 # Pixels around the hole that are looked at, in all directions: at least, and as its thickness.
-SURROUNDINGS = (64, 2.0)
+SURROUNDINGS = (32, 1.0)
 LARGEST_MEASURED = 512  # of a hole's sides; larger ones are measured at a smaller scale
 
 

@@ -130,6 +130,17 @@ def run(network: nn.Module, layers: list[Layer], x: Tensor) -> Tensor:
     return x
 
 
+def laid_out(x: Tensor) -> Tensor:
+    """The map in the layout that convolutions are fastest in, which what follows keeps.
+
+    On CPUs that is channels last, which spares two copies per convolution, unless a gradient is
+    wanted, which then takes twice as long.
+    """
+    if x.device.type == "cpu" and not torch.is_grad_enabled():
+        return x.contiguous(memory_format=torch.channels_last)
+    return x
+
+
 def bounded(x: Tensor, version: str) -> Tensor:
     """Colours as a picture has them, -1 to 1."""
     return x.tanh() if version == "v2" else x.clamp(-1, 1)
@@ -146,6 +157,7 @@ class CoarseNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 5, H, W), colours, ones and mask, to (B, 3, H, W) in -1 to 1."""
+        x = laid_out(x)
         return bounded(self.get_submodule("conv17")(run(self, COARSE, x)), self.version)
 
 
@@ -166,6 +178,7 @@ class FineNetwork(nn.Module):
         self, x: Tensor, hole: Tensor, return_offsets: bool
     ) -> tuple[Tensor, Tensor | None]:
         """(B, 3 or 5, H, W) and the mask of that size, to colours in -1 to 1 and offsets."""
+        x = laid_out(x)
         found = run(self, CONVOLUTION_BRANCH, x)
         attended, offsets = self.attend(run(self, BEFORE_ATTENTION, x), hole, return_offsets)
         x = run(self, JOINT, torch.cat((found, run(self, AFTER_ATTENTION, attended)), 1))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.golden_networks import fill, read, seeded, tensor
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 import gica_ops
 from gica_ops.model import Generator, GeneratorConfig, complete, load_tf_variables, tf_names
+from tests.golden_networks import fill, read, seeded, tensor
 
 FILES = [
     "generator_v1_cnum32_64x64",
