@@ -42,7 +42,9 @@ __all__ = ["convert"]
 def convert(
     checkpoint: str, out: str, dtype: str, channels: str, size: str | None, overwrite: bool
 ) -> None:
-    """Write the generator in CHECKPOINT to the folder OUT: model.safetensors and config.json.
+    """Turn weights into a generator's folder or an ONNX file.
+
+    Writes the generator in CHECKPOINT to the folder OUT: model.safetensors and config.json.
 
     CHECKPOINT is a TensorFlow checkpoint of the original (what its files' names begin with, one of
     the files, or their folder), the file of a PyTorch port, or a folder with model.safetensors,

@@ -21,7 +21,8 @@ __all__ = ["train"]
     "--data",
     multiple=True,
     metavar="SOURCE",
-    help="A folder, list, pattern, tar shards, `dead-leaves` or `bundled`; may be repeated.",
+    help="A folder, list, pattern, tar shards, `dead-leaves` or `bundled`; may be repeated.  "
+    "[default: dead-leaves]",
 )
 @click.option("--output", required=True, metavar="FOLDER", help="The run's folder.")
 @click.option(
@@ -92,8 +93,12 @@ def train(
     if show_config:
         click.echo(chosen.to_json(), nl=False)
         return
-    from ..train.trainer import Trainer
-
+    try:
+        from ..train.trainer import Trainer
+    except ImportError as error:
+        raise click.ClickException(
+            f"training needs more packages: pip install 'gica_ops[train]' ({error})"
+        ) from error
     trainer = Trainer(chosen, folder, generator=generator, quiet=quiet)
     stopped = trainer.run()
     if stopped:

@@ -72,6 +72,13 @@ def test_corrupt_pictures_are_passed_over_and_named(tmp_path, gica):
     assert "images/s" in said and "4 steps" in out
 
 
+def test_without_the_extra_it_says_what_to_install(tmp_path, gica, monkeypatch):
+    monkeypatch.delitem(sys.modules, "gica_ops.train.trainer", raising=False)
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    code, _, said = gica(f"--output={tmp_path / 'run'}", "--quiet")
+    assert code == 1 and "pip install 'gica_ops[train]'" in said and "Traceback" not in said
+
+
 def test_show_config_prints_what_config_takes(tmp_path, gica):
     _, out, _ = gica("--config=v2", "--set", "batch=2", "--show-config", "--output=x")
     (tmp_path / "config.json").write_text(out)
