@@ -35,10 +35,11 @@ wheel: .venv/installed
 	$(BIN)/pip wheel --no-build-isolation --no-deps --wheel-dir dist .
 
 bench: .venv/tools
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.bounds
 
 # What a machine with a GPU needs beside the tree: the wheel, and which commit it is of.
 gpu-folder: wheel
+	$(BIN)/pip download --quiet --no-deps --dest dist/packages click
 	git describe --always --dirty=+ --abbrev=12 >dist/commit.txt
 
 # On such a machine, which needs no network: python3 with torch, pytest, hypothesis, and dist/.

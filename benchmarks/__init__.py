@@ -1,1 +1,2 @@
-"""Speed and memory of gica_ops: `python -m benchmarks --help`. No part of the installed package."""
+"""Benchmarks of the project: records in results/, `gica bench` as `python -m benchmarks`, the same
+problems for pytest-benchmark, and the bounds that the kernels are held to (`benchmarks.bounds`)."""

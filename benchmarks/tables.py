@@ -1,24 +1,30 @@
-"""python -m benchmarks.tables: writes the newest record into docs/benchmarks.md as a table."""
+"""python -m benchmarks.tables: writes the newest records into docs/benchmarks.md as tables."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from benchmarks.report import RESULTS, ROOT, Figure
+from gica_ops.bench.report import write_section
 
 __all__ = ["markdown", "newest_record"]
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-SECTION = re.compile(r"(<!-- written by [^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
+SECTIONS = ("bounds", "networks")
 
 
-def newest_record() -> Path | None:
-    """The record of the CPU's `python -m benchmarks` with the latest date, None without one."""
+def newest_record(section: str) -> Path | None:
+    """The CPU's record with the latest date of a program of that name, None without one."""
     records = {path: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
-    ours = [path for path, r in records.items() if "figures" in r and "cuda" not in r]
+    ours = [
+        path
+        for path, record in records.items()
+        if "figures" in record
+        and "cuda" not in record
+        and ("benchmarks.networks" in record["command"]) == (section == "networks")
+    ]
     return max(ours, key=lambda path: str(records[path]["date"]), default=None)
 
 
@@ -41,12 +47,12 @@ def markdown(record: dict[str, Any], name: str) -> str:
 
 
 def main() -> None:
-    path = newest_record()
-    if path is None:
-        raise SystemExit("no record in benchmarks/results: run python -m benchmarks first")
-    table = markdown(json.loads(path.read_text()), path.name)
-    PAGE.write_text(SECTION.sub(lambda found: found[1] + table + found[2], PAGE.read_text()))
-    print(f"{PAGE}: {path.name}")
+    for section in SECTIONS:
+        path = newest_record(section)
+        if path is not None:
+            table = markdown(json.loads(path.read_text()), path.name)
+            write_section(PAGE, f"python -m benchmarks.tables: {section}", table)
+            print(f"{PAGE}: {path.name}")
 
 
 if __name__ == "__main__":

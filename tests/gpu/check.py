@@ -164,16 +164,26 @@ def test(check: Check, name: str) -> Result:
 
 
 def measure(check: Check, size: str) -> Result:
+    """The driver's record of a size, with the figures that bounds are about."""
     record = OUT / f"benchmark-{size}.json"
-    command = [
-        sys.executable, "-m", "benchmarks", "cuda", "--cuda-sizes", size,
-        "--record", str(record), "--rounds", "5" if check.quick else "11",
-    ]  # fmt: skip
-    status, said = check.run(command)
-    print(said, flush=True)
-    if not record.exists():
+    record.unlink(missing_ok=True)
+    bars = [sys.executable, "-m", "benchmarks.bars"]
+    status, said = check.run([*bars, "problems", size])
+    if status == 0:
+        rounds = "5" if check.quick else "11"
+        command = [sys.executable, "-m", "benchmarks", "--record", str(record), "--rounds", rounds]
+        status, said = check.run([*command, "--seconds", "2", *said.split()])
+        print(said, flush=True)
+    if status == 0:
+        status, figures = check.run([*bars, "figures", str(record)])
+        said = figures if status else said
+    if status:
         return {"outcome": "failed", "says": last(said)}
-    return {"outcome": "measured", "says": last(said), "record": json.loads(record.read_text())}
+    values = json.loads(record.read_text())
+    return {
+        "outcome": "measured", "says": last(said), "record": values,
+        "figures": json.loads(last(figures)),
+    }  # fmt: skip
 
 
 def sanitize(check: Check, tool: str) -> Result:
@@ -203,28 +213,30 @@ def last(text: str) -> str:
 
 def write_record(check: Check) -> Path | None:
     """One record of all that was measured, and of the checks beside it."""
-    records = {
-        name.removeprefix("benchmark "): result["record"]
+    measured = {
+        name.removeprefix("benchmark "): result
         for name, result in check.steps.items()
         if "record" in result
     }
-    if not records:
+    if not measured:
         return None
-    about = {k: v for k, v in next(iter(records.values())).items() if k != "figures"}
+    about = next(iter(measured.values()))["record"]
+    rows = [row for result in measured.values() for row in result["record"]["rows"]]
     figures = []
-    for size, record in records.items():
-        for figure in record["figures"]:
+    for size, result in measured.items():
+        for figure in result["figures"]:
             sized = figure["name"].startswith(size)
             figures.append(figure if sized else {**figure, "name": f"{size} {figure['name']}"})
     checks = {
-        name: {k: v for k, v in result.items() if k != "record"}
+        name: {k: v for k, v in result.items() if k not in ("record", "figures")}
         for name, result in check.steps.items()
     }
     device = re.sub(r"[^a-z0-9]+", "-", about["device"].lower()).strip("-")
     path = ROOT / "benchmarks" / "results" / f"{device}-{about['date'][:10]}.json"
     command = "make gpu-check" + (" QUICK=1" if check.quick else "")
     about["command"] = command
-    path.write_text(json.dumps({**about, "checks": checks, "figures": figures}, indent=1) + "\n")
+    record = {**about, "rows": rows, "checks": checks, "figures": figures}
+    path.write_text(json.dumps(record, indent=1) + "\n")
     shutil.copy2(path, OUT)
     return path
 

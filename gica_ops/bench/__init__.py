@@ -1,0 +1,1 @@
+"""Benchmarks: what the layer costs beside other ways to compute it. Used by `gica bench`."""

@@ -1,0 +1,152 @@
+"""Where something is measured: what to write down of the machine, and how fast it can be."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import __version__, _native
+from .timing import Clock, Times
+
+__all__ = ["commit", "describe", "measure_rates", "processor"]
+
+HERE = Path(__file__).resolve().parent
+
+
+def describe(threads: int, device: str = "cpu") -> dict[str, Any]:
+    """Device, driver, versions, commit, command and clocks, as JSON takes them.
+
+    >>> sorted(describe(1))[:4]
+    ['clocks_mhz', 'command', 'commit', 'date']
+    """
+    about: dict[str, Any] = {
+        "device": f"{processor()} {threads} threads",
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "threads": threads,
+        "versions": {
+            "gica_ops": __version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+        "torch_cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "kernels": _native.cpu_capability(),
+        "clocks_mhz": processor_clocks(),
+    }
+    return about if device == "cpu" else {**about, **describe_cuda()}
+
+
+def describe_cuda() -> dict[str, Any]:
+    """The CUDA device in the place of the processor, and what it runs under."""
+    about = torch.cuda.get_device_properties(0)
+    build = _native.cuda_build()
+    driver = importlib.import_module("gica_ops._C_cuda").driver_version()
+    return {
+        "device": about.name,
+        "clocks_mhz": device_clocks(),
+        "cuda": {
+            "capability": f"{about.major}.{about.minor}",
+            "multiprocessors": about.multi_processor_count,
+            "memory_bytes": about.total_memory,
+            "driver_supports": "{}.{}".format(*driver),
+            "torch_built_with": torch.version.cuda,
+            "kernels_built_with": build.version,
+            "kernels_built_for": build.architectures,
+        },
+    }
+
+
+def processor() -> str:
+    """The processor as its maker names it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
+    return found.group(1).strip() if found else platform.processor() or platform.machine()
+
+
+def processor_clocks() -> dict[str, float]:
+    """The lowest and the highest clock of the cores at this moment; empty where none is told."""
+    cpuinfo = Path("/proc/cpuinfo")
+    found = re.findall(r"cpu MHz\s*:\s*([\d.]+)", cpuinfo.read_text()) if cpuinfo.exists() else []
+    clocks = [float(clock) for clock in found]
+    return {"lowest": min(clocks), "highest": max(clocks)} if clocks else {}
+
+
+def device_clocks() -> dict[str, str]:
+    """What the driver tells of clocks, temperature and power; empty without nvidia-smi."""
+    names = "clocks.sm,clocks.mem,clocks.max.sm,temperature.gpu,power.draw,driver_version"
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return {}
+    command = [program, f"--query-gpu={names}", "--format=csv,noheader,nounits", "--id=0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    values = [value.strip() for value in done.stdout.split(",")]
+    return dict(zip(names.split(","), values, strict=False)) if done.returncode == 0 else {}
+
+
+def commit() -> str:
+    """The commit, with "+" where the tree differs from it; "unknown" outside a repository.
+
+    GICA_COMMIT tells it where the files are without their repository.
+    """
+    if given := os.environ.get("GICA_COMMIT"):
+        return given
+    try:
+        git(
+            "ls-files", "--error-unmatch", "../__init__.py"
+        )  # the repository may be somebody else's
+        name = git("rev-parse", "--short=12", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    others = [line for line in changed.splitlines() if "benchmarks/results/" not in line]
+    return name + ("+" if others else "")
+
+
+def git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=HERE, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def measure_rates(device: str, dtypes: list[str], rounds: int = 5) -> dict[str, Any]:
+    """What the machine reaches: operations a second of matrix products, bytes a second of copies.
+
+    A copied byte counts twice, read and written.
+
+    >>> measure_rates("cpu", ["float32"], rounds=1)["copy"] > 0
+    True
+    """
+    clock = Clock(device)
+    side = 8192 if device == "cuda" else 1024
+    rates: dict[str, Any] = {"matrix": {}}
+    for dtype in dtypes:
+        a, b = (torch.randn(side, side, device=device).to(getattr(torch, dtype)) for _ in range(2))
+        out = torch.empty_like(a)
+        taken = best(clock, lambda a=a, b=b, out=out: torch.mm(a, b, out=out), rounds)  # type: ignore[misc]
+        rates["matrix"][dtype] = 2 * side**3 / taken
+    size = 2**31 if device == "cuda" else 2**28
+    source = torch.ones(size, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    rates["copy"] = 2 * size / best(clock, lambda: target.copy_(source), rounds)
+    return rates
+
+
+def best(clock: Clock, run: Callable[[], object], rounds: int) -> float:
+    """The median after a warm-up: what the machine holds, not what it once reached."""
+    clock.seconds(run)
+    return Times(tuple(clock.seconds(run) for _ in range(rounds))).median
