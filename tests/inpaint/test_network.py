@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gica_ops.inpaint import network
-from gica_ops.inpaint.methods import THICKEST_FOR_NETWORK, choose
+from gica_ops.inpaint import methods, network
+from gica_ops.inpaint.methods import choose
 from gica_ops.inpaint.network import THICKEST, fill, load_generator, thickness
 from gica_ops.model import Generator
 
@@ -118,11 +118,21 @@ def test_thickness_of_corner_cases():
     assert abs(large - 1500) <= 16
 
 
-def test_choosing_by_thickness():
-    thin = box((200, 200), slice(50, 50 + THICKEST_FOR_NETWORK), slice(10, 190))
-    assert choose(thin)[0] == "network"
-    thick = box((200, 200), slice(50, 54 + THICKEST_FOR_NETWORK), slice(10, 190))
-    assert choose(thick)[0] == "exemplar"
+def test_choosing_by_what_was_measured(monkeypatch):
+    """Every bin of the table that ships, and one in which the network is better."""
+    bins = methods._bins()
+    assert bins[0]["from"] == 0 and all(row["holes"] >= 20 for row in bins)
+    for row in bins:
+        hole = torch.zeros(100, 100, dtype=torch.bool)
+        hole[: round(100 * row["from"]) + 3] = True
+        scores = {name: row[name]["hole_ssim"] for name in ("exemplar", "network")}
+        name, why = choose(hole)
+        assert name == max(scores, key=scores.__getitem__)
+        assert f"{round(100 * row['from'])} " in why and f"{scores[name]:.2f}" in why
+    row = {"from": 0, "exemplar": {"hole_ssim": 0.5}, "network": {"hole_ssim": 0.75}}
+    monkeypatch.setattr(methods, "_bins", lambda: [row])
+    why = "SSIM 0.75 against 0.50 in holes of 0 % and more of the picture"
+    assert choose(torch.ones(4, 4, dtype=torch.bool)) == ("network", why)
 
 
 def test_bad_input_is_a_sentence(generator, tmp_path):
