@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
-__all__ = ["write_whole"]
+__all__ = ["clear_parts", "write_whole"]
 
 
 def write_whole(path: str | Path, data: bytes) -> None:
@@ -31,3 +32,20 @@ def write_whole(path: str | Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
+
+
+def clear_parts(folder: str | Path) -> None:
+    """Remove what killed processes left unfinished in a folder that nobody else writes in.
+
+    >>> import tempfile
+    >>> part = Path(tempfile.mkdtemp()) / ".file.1.part"
+    >>> part.touch()
+    >>> clear_parts(part.parent)
+    >>> part.exists()
+    False
+    """
+    for part in Path(folder).glob(".*.part"):
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)

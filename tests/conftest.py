@@ -21,10 +21,13 @@ hypothesis.settings.load_profile("default")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What builds native code shares build folders: where tests run in parallel, one process."""
+    """What builds native code shares folders, and so do torch's compilers: one process each, where
+    tests run in parallel."""
     for item in items:
         if "native" in item.path.parts:
             item.add_marker(pytest.mark.xdist_group("native"))
+        elif item.path.name in ("test_compile.py", "test_export.py"):
+            item.add_marker(pytest.mark.xdist_group("compilers"))
 
 
 @pytest.fixture(autouse=True)

@@ -49,9 +49,6 @@ class Checkpoints:
         write_whole(self.path(step), data)
         for old in self.steps()[: -self.keep]:
             self.path(old).unlink(missing_ok=True)
-        # A killed process may have left its unfinished file.
-        for part in self.folder.glob(".*.part"):
-            part.unlink(missing_ok=True)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
         """The newest that can be read, and a sentence on each newer one that cannot.

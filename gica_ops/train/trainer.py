@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from ..data.loader import make_loader
-from ..files import write_whole
+from ..files import clear_parts, write_whole
 from ..model import Generator
 from .checkpoint import Checkpoints
 from .config import TrainConfig
@@ -89,6 +89,8 @@ class Trainer:
         main = self.accelerator.is_main_process
         if main:
             self.folder.mkdir(parents=True, exist_ok=True)
+            for place in (self.folder, self.folder / CHECKPOINTS, self.folder / EXPORT):
+                clear_parts(place)
             write_whole(self.folder / CONFIG, config.to_json().encode())
         self.log = RunLog(self.folder, self.step, config.steps, main=main, quiet=quiet)
         for note in notes:
