@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import signal
 import sys
 from pathlib import Path
@@ -78,16 +80,13 @@ def train(
             )
         chosen = read_config(config or "v1")
     if data:
-        import json
-
         changes["data.sources"] = json.dumps(data)
     generator = None
     if init is not None:
         from ..inpaint.network import load_generator
-        from ..train.config import of_generator
 
         generator = load_generator(init)
-        chosen = of_generator(chosen, generator)
+        chosen = dataclasses.replace(chosen, generator=generator.config)
     chosen = with_options(chosen, changes) if changes else chosen
     assert isinstance(chosen, TrainConfig)
     if show_config:

@@ -10,9 +10,7 @@ from torch import Tensor
 
 from .network import DEFAULT_WEIGHTS
 
-__all__ = ["METHODS", "choose"]
-
-METHODS = ("auto", "exemplar", "network")
+__all__ = ["choose"]
 
 
 def choose(mask: Tensor) -> tuple[str, str]:

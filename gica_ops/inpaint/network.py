@@ -42,7 +42,7 @@ def _default() -> Generator:
 
 @torch.inference_mode()
 def fill(
-    image: Tensor, mask: Tensor, *, generator: Generator | None = None, backend: str = "auto"
+    image: Tensor, mask: Tensor, *, generator: Generator | None = None, backend: str | None = None
 ) -> Tensor:
     """Fills the hole of a picture with what a generator makes of its surroundings.
 
@@ -50,7 +50,7 @@ def fill(
         Three channels are taken for red, green and blue; fewer or more are filled three by three.
     mask: (H, W) bool, True = hole.
     generator: one from `gica_ops.model`, on any device; None is the one that ships.
-    backend: of its attention.
+    backend: of its attention, for this call; None is the generator's own.
 
     The generator looks at the hole and what is around it. Holes thicker than 48 pixels are filled
     at a smaller scale, at which they are not, and the filling is enlarged.
@@ -71,13 +71,17 @@ def fill(
     if not mask.any():
         return image.clone()
     generator = load_generator() if generator is None else generator
-    generator.backend = backend
     window, scale = _window(mask)
     part, hole = image[:, window[0], window[1]], mask[window]
     low, high = _range(image, ~mask)
     units = (part.double() - low) / (high - low) * 2 - 1
     units = torch.where(hole, 0.0, units).float()
-    new = _enlarged(_predict(generator, *_reduced(units, hole, scale)), hole.shape)
+    before = generator.backend
+    generator.backend = backend or before
+    try:
+        new = _enlarged(_predict(generator, *_reduced(units, hole, scale)), hole.shape)
+    finally:
+        generator.backend = before
     new = (new.double() + 1) / 2 * (high - low) + low
     filled = image.clone(memory_format=torch.contiguous_format)
     new = new.clamp(low, high) if image.is_floating_point() else new.round().clamp(low, high)

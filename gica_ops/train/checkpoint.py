@@ -59,7 +59,7 @@ class Checkpoints:
         for step in reversed(self.steps()):
             try:
                 return *_read(self.path(step)), notes
-            except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+            except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
                 notes.append(f"checkpoint {str(self.path(step))!r} cannot be read: {error}")
         raise ValueError(notes[0] if notes else f"{str(self.folder)!r} holds no checkpoint")
 

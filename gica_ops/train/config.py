@@ -14,7 +14,7 @@ import numpy as np
 from .. import checks
 from ..data.loader import DataConfig
 from ..data.masks import BoxMask, parse_mask_spec
-from ..model import Generator, GeneratorConfig
+from ..model import GeneratorConfig
 from .reconstruction import Reconstruction
 
 __all__ = ["RECIPES", "TrainConfig", "read_config", "with_options"]
@@ -181,11 +181,6 @@ def read_config(name: str | Path) -> TrainConfig:
         return TrainConfig.from_dict(values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"config {str(name)!r} is not one of a training run: {error}") from None
-
-
-def of_generator(config: TrainConfig, generator: Generator) -> TrainConfig:
-    """The config for training on from this generator's weights."""
-    return dataclasses.replace(config, generator=generator.config)
 
 
 def with_options(config: TrainConfig, options: dict[str, str]) -> TrainConfig:

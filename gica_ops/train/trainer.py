@@ -97,6 +97,9 @@ class Trainer:
             self.log.say(f"note: {note}")
         self.stopped = 0
         self.saved, self.saved_step = time.monotonic(), -1
+        if generator is not None and self.step == 0:
+            # Drawn weights can be drawn again; given ones are only here.
+            self.save()
 
     def run(self) -> int:
         """Train to the last step. Returns 0, or the number of the signal that ended it early.

@@ -147,6 +147,12 @@ def test_bad_input_is_a_sentence(generator, tmp_path):
         fill(image, hole, generator=generator, backend="abacus")
 
 
+def test_the_generators_backend_stays_as_it_was(generator):
+    image, hole = picture((3, 16, 16)), box((16, 16), slice(4, 8), slice(4, 8))
+    fill(image, hole, generator=generator, backend="reference")
+    assert generator.backend == "auto"
+
+
 def test_no_hole_is_no_work(generator):
     image = picture((3, 16, 16))
     filled = fill(image, torch.zeros(16, 16, dtype=torch.bool), generator=generator)

@@ -214,6 +214,23 @@ def test_training_goes_on_from_given_weights(tmp_path):
         Trainer(tiny(), tmp_path / "other", generator=Generator.v1(8), quiet=True)
 
 
+def test_given_weights_survive_a_run_killed_before_its_first_checkpoint(tmp_path):
+    torch.manual_seed(7)
+    given = Generator.v1(4)
+    Trainer(tiny(ema=0), tmp_path, generator=given, quiet=True)
+    again = Trainer(tiny(ema=0), tmp_path, quiet=True)
+    assert again.step == 0
+    assert_same(again.learner.generator.state_dict(), given.state_dict())
+
+
+def test_a_checkpoint_without_its_state_is_unreadable(tmp_path):
+    run(tiny(steps=1, adversary="none"), tmp_path)
+    (path,) = (tmp_path / "checkpoints").iterdir()
+    safetensors.torch.save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="cannot be read"):
+        Trainer(tiny(adversary="none"), tmp_path, quiet=True)
+
+
 def test_training_learns(tmp_path):
     options = {"steps": 60, "coarse_steps": 60, "adversary": "none", "generator__cnum": 8}
     lines = run(tiny(**options, lr=3e-3, beta1=0.9, beta2=0.99), tmp_path)
