@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from gica_ops.model import Generator
+from tests.held import kill_in
 
 COMMAND = [sys.executable, "-m", "gica_ops.cli"]
 
@@ -104,35 +105,11 @@ def test_wrong_usage_says_what_is_missing():
     assert gica("nothing").returncode == 2
 
 
-# Stops where it is told to, and says so: the process can then be killed there without a race.
-HELD = """
-import importlib, time
-module = importlib.import_module({module!r})
-def held(*_, **__):
-    print("here", flush=True)
-    time.sleep(100)
-module.{function} = held
-from gica_ops.cli import main
-main()
-"""
-
-
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("place", [("gica_ops.inpaint.exemplar", "fill"), ("os", "replace")])
 def test_a_killed_process_leaves_nothing_half_written(folder, kill, place):
-    code = HELD.format(module=place[0], function=place[1])
     paths = [f"--{name}={folder / name}.png" for name in ("image", "mask", "output")]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "inpaint", "--method=exemplar", *paths],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None and process.stdout.readline() == "here\n"
-    process.send_signal(kill)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
-    assert "Traceback" not in said
+    kill_in(*place, ["inpaint", "--method=exemplar", *paths], kill)
     left = {path.name for path in folder.iterdir()} - {"image.png", "mask.png"}
     # Nothing can tidy up after SIGKILL, but what is left then is not the output.
     assert "output.png" not in left and (not left or kill == signal.SIGKILL)

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from gica_ops.commands.evaluate import evaluate
+from tests.held import kill_in
 
 COMMAND = [sys.executable, "-m", "gica_ops.cli", "evaluate"]
 
@@ -110,36 +111,13 @@ def test_where_nothing_can_be_measured_nothing_is_written(images, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-# Stops where it is told to, and says so: the process can then be killed there without a race.
-HELD = """
-import time
-import gica_ops.evaluate.{module} as module
-def held(*_, **__):
-    print("here", flush=True)
-    time.sleep(100)
-module.{function} = held
-from gica_ops.cli import main
-main()
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("place", [("driver", "score"), ("output", "origin")])
 def test_a_killed_run_leaves_nothing_half_written(images, tmp_path, kill, place):
-    code = HELD.format(module=place[0], function=place[1])
     options = [f"--images={images}", "--masks=thin", "--method=telea", f"--output={tmp_path}/o"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "evaluate", "--save-filled", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None and process.stdout.readline() == "here\n"
-    process.send_signal(kill)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
-    assert "Traceback" not in said
+    module = f"gica_ops.evaluate.{place[0]}"
+    kill_in(module, place[1], ["evaluate", "--save-filled", *options], kill)
     left = [path.name for path in tmp_path.iterdir() if path.name != "images"]
     # Nothing can tidy up after SIGKILL, but what is left then is not the output.
     assert "o" not in left and (not left or kill == signal.SIGKILL)

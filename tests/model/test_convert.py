@@ -19,6 +19,7 @@ from gica_ops.model import Generator, load_tf_variables, swap_rgb
 from gica_ops.model.tf_checkpoint import list_tf_checkpoint, read_tf_checkpoint
 from tests.golden import FOLDER
 from tests.golden_networks import read, seeded
+from tests.held import kill_in
 from tests.model import tf_writer
 from tests.model.test_ports import PORTS, port_state
 
@@ -177,33 +178,11 @@ def test_bad_input_is_a_sentence_and_writes_nothing(tmp_path, convert):
     assert convert(SMALL).code == 2
 
 
-# Stops where it is told to, and says so: the process can then be killed there without a race.
-HELD = """
-import os, time
-def held(*_, **__):
-    print("here", flush=True)
-    time.sleep(100)
-os.replace = held
-from gica_ops.cli import main
-main()
-"""
-
-
 @pytest.mark.parametrize(
     "kill", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
 )
 def test_a_killed_process_leaves_nothing_half_written(tmp_path, kill):
-    process = subprocess.Popen(
-        [sys.executable, "-c", HELD, "convert", str(SMALL), str(tmp_path / "out")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None and process.stdout.readline() == "here\n"
-    process.send_signal(kill)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
-    assert "Traceback" not in said
+    kill_in("os", "replace", ["convert", str(SMALL), str(tmp_path / "out")], kill)
     left = {path.name for path in tmp_path.iterdir()}
     # Nothing can tidy up after SIGKILL, but what is left then is not the output.
     assert "out" not in left and (not left or kill == signal.SIGKILL)

@@ -1,0 +1,35 @@
+"""Commands that are stopped at a chosen place."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+# Stops where it is told to, and says so: the process can then be killed there without a race.
+HELD = """
+import importlib, time
+module = importlib.import_module({module!r})
+def held(*_, **__):
+    print("here", flush=True)
+    time.sleep(100)
+module.{function} = held
+from gica_ops.cli import main
+main()
+"""
+
+
+def kill_in(module: str, function: str, arguments: list[str], kill: signal.Signals) -> None:
+    """Run `gica` until it calls this function, signal it there, and see that it ends in order."""
+    code = HELD.format(module=module, function=function)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stdout.readline() == "here\n"
+    process.send_signal(kill)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
+    assert "Traceback" not in said
