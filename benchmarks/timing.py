@@ -5,41 +5,10 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from gica_ops.bench.timing import Times
 
 __all__ = ["Times", "measure", "ratio"]
-
-
-@dataclass(frozen=True)
-class Times:
-    """Seconds of one candidate, one entry per round, in the order of the rounds."""
-
-    seconds: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
-
-    @property
-    def least(self) -> float:
-        return min(self.seconds)
-
-    @property
-    def spread(self) -> float:
-        """(largest - least) / median."""
-        return (max(self.seconds) - self.least) / self.median
-
-    def __add__(self, other: Times) -> Times:
-        """Seconds of doing both, round by round."""
-        return Times(tuple(a + b for a, b in zip(self.seconds, other.seconds, strict=True)))
-
-    def record(self) -> dict[str, float | int]:
-        return {
-            "median_s": self.median,
-            "least_s": self.least,
-            "spread": self.spread,
-            "rounds": len(self.seconds),
-        }
 
 
 def measure(candidates: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:

@@ -1,9 +1,12 @@
-"""What `gica info` prints: versions, what was built, and why a backend is off."""
+"""What is installed: what `gica info` prints, and the commit that records name."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
+import subprocess
+from pathlib import Path
 
 import numpy
 import torch
@@ -12,7 +15,7 @@ from . import _native
 from ._version import __version__
 from .backends import available_backends
 
-__all__ = ["report"]
+__all__ = ["commit", "report"]
 
 
 def report() -> str:
@@ -52,3 +55,30 @@ def _installed(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+def commit() -> str:
+    """The commit, with "+" where the tree differs from it; "unknown" outside a repository.
+
+    GICA_COMMIT tells it where the files are without their repository.
+    """
+    if given := os.environ.get("GICA_COMMIT"):
+        return given
+    try:
+        _git("ls-files", "--error-unmatch", "__init__.py")  # the repository may be another's
+        name = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    # Records that are being written do not make the code another.
+    others = [line for line in changed.splitlines() if "benchmarks/results/" not in line]
+    return name + ("+" if others else "")
+
+
+def _git(*arguments: str) -> str:
+    folder = Path(__file__).resolve().parent
+    command = ["git", *arguments]
+    done = subprocess.run(
+        command, cwd=folder, check=True, capture_output=True, text=True, timeout=30
+    )
+    return done.stdout.strip()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib
-import os
 import platform
 import re
 import shlex
@@ -19,11 +18,10 @@ import numpy as np
 import torch
 
 from .. import __version__, _native
+from ..info import commit
 from .timing import Clock, Times
 
-__all__ = ["commit", "describe", "measure_rates", "processor"]
-
-HERE = Path(__file__).resolve().parent
+__all__ = ["describe", "measure_rates", "processor"]
 
 
 def describe(threads: int, device: str = "cpu") -> dict[str, Any]:
@@ -97,30 +95,6 @@ def device_clocks() -> dict[str, str]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     values = [value.strip() for value in done.stdout.split(",")]
     return dict(zip(names.split(","), values, strict=False)) if done.returncode == 0 else {}
-
-
-def commit() -> str:
-    """The commit, with "+" where the tree differs from it; "unknown" outside a repository.
-
-    GICA_COMMIT tells it where the files are without their repository.
-    """
-    if given := os.environ.get("GICA_COMMIT"):
-        return given
-    try:
-        git(
-            "ls-files", "--error-unmatch", "../__init__.py"
-        )  # the repository may be somebody else's
-        name = git("rev-parse", "--short=12", "HEAD")
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    others = [line for line in changed.splitlines() if "benchmarks/results/" not in line]
-    return name + ("+" if others else "")
-
-
-def git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=HERE, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 def measure_rates(device: str, dtypes: list[str], rounds: int = 5) -> dict[str, Any]:

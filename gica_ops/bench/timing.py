@@ -39,6 +39,28 @@ class Times:
         """The 80th percentile."""
         return self._quantile(0.8)
 
+    @property
+    def least(self) -> float:
+        return min(self.seconds)
+
+    @property
+    def spread(self) -> float:
+        """(largest - least) / median."""
+        return (max(self.seconds) - self.least) / self.median
+
+    def __add__(self, other: Times) -> Times:
+        """Seconds of doing both, round by round."""
+        return Times(tuple(a + b for a, b in zip(self.seconds, other.seconds, strict=True)))
+
+    def record(self) -> dict[str, float | int]:
+        """Figures for a record, in seconds."""
+        return {
+            "median_s": self.median,
+            "least_s": self.least,
+            "spread": self.spread,
+            "rounds": len(self.seconds),
+        }
+
     def _quantile(self, share: float) -> float:
         ordered = sorted(self.seconds)
         at = share * (len(ordered) - 1)

@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from PIL import Image
 
 from .._version import __version__
 from ..files import write_whole
+from ..info import commit
 from .driver import Results, Shown
 from .sheet import Sheet
 from .summary import scores_csv, summarise, summary_markdown
@@ -116,23 +116,9 @@ def _png(image: Image.Image) -> bytes:
 
 
 def origin() -> dict[str, Any]:
-    """Versions of what computes the scores, and the commit where the package is in a git tree."""
+    """Versions of what computes the scores, and the commit."""
     versions = {"gica_ops": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-    return {"versions": versions, "commit": _commit(), "machine": platform.machine()}
-
-
-def _commit() -> str | None:
-    """The commit, with "-dirty" where the tree differs; None where git does not know this file."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        for command in (["ls-files", "--error-unmatch", "__init__.py"], ["describe", "--always"]):
-            options = ["--abbrev=40", "--dirty", "--exclude=*"] if command[0] == "describe" else []
-            said = subprocess.run(
-                [*git, *command, *options], capture_output=True, text=True, check=True, timeout=30
-            )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return said.stdout.strip()
+    return {"versions": versions, "commit": commit(), "machine": platform.machine()}
