@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from gica_ops.inpaint.exemplar import fill
+from gica_ops.inpainting.exemplar import fill
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 # Picture, and the hole as (left, top, right, bottom) in a square of 256 pixels around it.

@@ -106,7 +106,7 @@ def test_wrong_usage_says_what_is_missing():
 
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("place", [("gica_ops.inpaint.exemplar", "fill"), ("os", "replace")])
+@pytest.mark.parametrize("place", [("gica_ops.inpainting.exemplar", "fill"), ("os", "replace")])
 def test_a_killed_process_leaves_nothing_half_written(folder, kill, place):
     paths = [f"--{name}={folder / name}.png" for name in ("image", "mask", "output")]
     kill_in(*place, ["inpaint", "--method=exemplar", *paths], kill)

@@ -57,12 +57,12 @@ def inpaint(
     the output's name.
     """
     start = time.perf_counter()
-    from ..inpaint.methods import choose
-    from ..inpaint.picture import Picture, check_output, read_mask
+    from ..inpainting.methods import choose
+    from ..inpainting.picture import check_output, read_mask, read_picture
 
     if weights is not None and method == "exemplar":
         raise click.UsageError("--weights is for --method network, got --method exemplar")
-    picture = Picture(image)
+    picture = read_picture(image)
     hole = read_mask(mask, picture.size)
     check_output(output, picture)
     if picture.note and not quiet:
@@ -97,10 +97,10 @@ def _fill(
     show: Callable[[float], None],
 ) -> Tensor:
     if method == "exemplar":
-        from ..inpaint import exemplar
+        from ..inpainting import exemplar
 
         return exemplar.fill(values, hole, seed=seed, backend=backend, progress=show)
-    from ..inpaint import network
+    from ..inpainting import network
 
     generator = network.load_generator(weights or "default")
     filled = network.fill(values, hole, generator=generator, backend=backend)

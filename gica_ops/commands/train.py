@@ -83,7 +83,7 @@ def train(
         changes["data.sources"] = json.dumps(data)
     generator = None
     if init is not None:
-        from ..inpaint.network import load_generator
+        from ..inpainting.network import load_generator
 
         generator = load_generator(init)
         chosen = dataclasses.replace(chosen, generator=generator.config)

@@ -65,7 +65,7 @@ def _no_argument(name: str, argument: str) -> None:
 
 def _exemplar(argument: str) -> Method:
     _no_argument("exemplar", argument)
-    from ..inpaint.exemplar import fill
+    from ..inpainting.exemplar import fill
 
     return partial(_by_tensors, fill)
 
@@ -73,7 +73,7 @@ def _exemplar(argument: str) -> Method:
 def _network(argument: str) -> Method:
     if argument and not Path(argument).is_dir():
         raise ValueError(f"method network takes a folder after the colon, got {argument!r}")
-    from ..inpaint.network import fill, load_generator
+    from ..inpainting.network import fill, load_generator
 
     generator = load_generator(argument or "default")
     return partial(_by_tensors, partial(fill, generator=generator))

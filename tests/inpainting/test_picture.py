@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gica_ops.inpaint.picture import Picture, check_output, read_mask
+from gica_ops.inpainting.picture import check_output, read_mask, read_picture
 
 SIZE = (20, 30)  # height, width
 
@@ -57,7 +57,7 @@ def test_what_is_read_and_written_unfilled_is_the_same(tmp_path, pixels, hole, m
     path = saved(
         image.convert(mode), tmp_path / name, **({"lossless": True} if "webp" in name else {})
     )
-    picture = Picture(path)
+    picture = read_picture(path)
     assert picture.size == SIZE
     picture.write(picture.replaced(picture.values, hole), tmp_path / f"b{path.suffix}")
     before, after = Image.open(path), Image.open(tmp_path / f"b{path.suffix}")
@@ -68,7 +68,7 @@ def test_what_is_read_and_written_unfilled_is_the_same(tmp_path, pixels, hole, m
 def test_alpha_is_kept_in_the_hole(tmp_path, pixels, hole):
     image = Image.fromarray(pixels).convert("RGBA")
     image.putalpha(Image.fromarray(pixels[..., 0]))
-    picture = Picture(saved(image, tmp_path / "a.png"))
+    picture = read_picture(saved(image, tmp_path / "a.png"))
     assert picture.values.shape == (3, *SIZE)
     new = np.asarray(picture.replaced(255 - picture.values, hole))
     assert np.array_equal(new[..., 3], pixels[..., 0])
@@ -77,9 +77,9 @@ def test_alpha_is_kept_in_the_hole(tmp_path, pixels, hole):
 
 def test_16_bits_of_grey_are_kept_and_of_colour_are_noted(tmp_path, pixels):
     deep = pixels[..., 0].astype(np.uint16) * 257
-    picture = Picture(saved(Image.fromarray(deep), tmp_path / "a.png"))
+    picture = read_picture(saved(Image.fromarray(deep), tmp_path / "a.png"))
     assert picture.note is None and int(picture.values.max()) == int(deep.max())
-    colour = Picture(deep_colour(tmp_path / "b.png"))
+    colour = read_picture(deep_colour(tmp_path / "b.png"))
     assert "16 bits" in (colour.note or "") and colour.image.mode == "RGB"
 
 
@@ -88,7 +88,7 @@ def test_orientation_and_colour_profile(tmp_path, pixels):
     exif = upright.getexif()
     exif[0x0112] = 6  # turned left: shown turned right by 90 degrees
     options = {"exif": exif, "icc_profile": b"profile", "dpi": (300, 300)}
-    picture = Picture(saved(upright.rotate(90, expand=True), tmp_path / "a.png", **options))
+    picture = read_picture(saved(upright.rotate(90, expand=True), tmp_path / "a.png", **options))
     picture.write(picture.image, tmp_path / "b.png")
     after = Image.open(tmp_path / "b.png")
     assert np.array_equal(np.asarray(after), pixels)
@@ -122,11 +122,11 @@ def test_truncated_anywhere_is_a_sentence(tmp_path, pixels, name):
     for share in (0.0, 0.01, 0.1, 0.5):
         (tmp_path / name).write_bytes(whole[: int(len(whole) * share)])
         with pytest.raises(ValueError, match="image '.*'"):
-            Picture(tmp_path / name)
+            read_picture(tmp_path / name)
 
 
 def test_outputs_that_cannot_be_are_refused_before_any_work(tmp_path, pixels):
-    picture = Picture(saved(Image.fromarray(pixels).convert("RGBA"), tmp_path / "a.png"))
+    picture = read_picture(saved(Image.fromarray(pixels).convert("RGBA"), tmp_path / "a.png"))
     for name, said in {
         "a.jpg": "output format JPEG cannot hold",
         "a.unknown": "output must end in a picture format's name",
@@ -149,7 +149,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, pixels, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr("os.replace", fail)
-    picture = Picture(path)
+    picture = read_picture(path)
     with pytest.raises(OSError, match="disk full"):
         picture.write(picture.image, path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.png"]

@@ -57,7 +57,7 @@ def fill(
 
     Returns a new (C, H, W) tensor of the image's dtype: known pixels as they were.
 
-    Errors: as `gica_ops.inpaint.exemplar.fill`.
+    Errors: as `gica_ops.inpainting.exemplar.fill`.
 
     >>> import torch
     >>> image = torch.full((3, 40, 40), 200, dtype=torch.uint8)

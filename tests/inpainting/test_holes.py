@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gica_ops.inpaint.blend import blend
-from gica_ops.inpaint.exemplar import fill
-from gica_ops.inpaint.level import Level
-from gica_ops.inpaint.pyramid import halve, smooth
+from gica_ops.inpainting.blend import blend
+from gica_ops.inpainting.exemplar import fill
+from gica_ops.inpainting.level import Level
+from gica_ops.inpainting.pyramid import halve, smooth
 
 
 def noise(height: int, width: int) -> torch.Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..files import write_whole
 
-__all__ = ["Picture", "check_output", "read_mask"]
+__all__ = ["Picture", "check_output", "read_mask", "read_picture"]
 
 # Channels to fill, by mode. Alpha and padding come after them and stay as they are.
 COLOURS = {
@@ -30,21 +30,22 @@ CHUNK = 65536
 
 
 class Picture:
-    """A picture read from a file, upright, and what to know for writing it back.
+    """A picture of any mode as numbers to fill, and back.
 
-    note: a sentence where the file holds more than is read, else None.
+    image: upright.
+    note: a sentence where its file holds more than was read, else None.
 
-    Raises ValueError, a sentence, for a file that is missing, unreadable, truncated or of a kind
-    that cannot be filled.
+    Raises ValueError, a sentence, for a mode that cannot be filled; `name` is what it calls the
+    picture.
     """
 
-    def __init__(self, path: str | Path, name: str = "image") -> None:
-        image, self.note = _open(path, name)
+    def __init__(self, image: Image.Image, name: str = "image", note: str | None = None) -> None:
         if image.mode in ("PA", "La", "RGBa"):
             image = image.convert("LA" if image.mode == "La" else "RGBA")
         if image.mode not in COLOURS:
-            raise ValueError(f"{name} {str(path)!r} has mode {image.mode}, which cannot be filled")
+            raise ValueError(f"{name} has mode {image.mode}, which cannot be filled")
         self.image = image
+        self.note = note
 
     @property
     def size(self) -> tuple[int, int]:
@@ -106,6 +107,16 @@ class Picture:
         if len(exif):
             info["exif"] = exif.tobytes()
         return {key: value for key, value in info.items() if value is not None}
+
+
+def read_picture(path: str | Path, name: str = "image") -> Picture:
+    """The picture of a file, upright, the first of several.
+
+    Raises ValueError, a sentence, for a file that is missing, unreadable, truncated or of a kind
+    that cannot be filled.
+    """
+    image, note = _open(path, name)
+    return Picture(image, f"{name} {str(path)!r}", note)
 
 
 def read_mask(path: str | Path, size: tuple[int, int]) -> Tensor:

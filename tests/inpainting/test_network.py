@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gica_ops.inpaint import methods, network
-from gica_ops.inpaint.methods import choose
-from gica_ops.inpaint.network import THICKEST, fill, load_generator, thickness
+from gica_ops.inpainting import methods, network
+from gica_ops.inpainting.methods import choose
+from gica_ops.inpainting.network import THICKEST, fill, load_generator, thickness
 from gica_ops.model import Generator
 
 

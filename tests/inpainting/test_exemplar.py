@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gica_ops import _native
-from gica_ops.inpaint.exemplar import fill
-from gica_ops.inpaint.level import Level
-from gica_ops.inpaint.search import costs, everywhere, lift, plain_costs
+from gica_ops.inpainting.exemplar import fill
+from gica_ops.inpainting.level import Level
+from gica_ops.inpainting.search import costs, everywhere, lift, plain_costs
 
 
 def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> torch.Tensor:
