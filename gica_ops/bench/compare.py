@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .record import Record, Row
+from .timing import Times
 
 __all__ = ["Change", "compare"]
 
 LEAST = 0.03
+ALONE = 0.05  # how far a single run may be off, as a share of it
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ def compare(before: Record, after: Record) -> list[Change]:
     """The rows that both records have. Raises ValueError, a sentence, where they share none.
 
     A change is beyond the noise where the ranges from the 20th to the 80th percentile do not
-    touch, and the medians differ by more than three per cent.
+    touch, and the medians differ by more than three per cent. A single run counts as a range of
+    five per cent to both sides.
     """
     changes = []
     for row in after.rows:
@@ -51,10 +54,17 @@ def _change(before: Row, after: Row) -> Change:
         )
         return Change(before, after, None, None, None, verdict)
     old, new = before.times, after.times
-    ratio, low, high = new.median / old.median, new.low / old.high, new.high / old.low
+    (old_low, old_high), (new_low, new_high) = _range(old), _range(new)
+    ratio, low, high = new.median / old.median, new_low / old_high, new_high / old_low
     verdict = "same"
     if high < 1 and ratio < 1 - LEAST:
         verdict = "faster"
     elif low > 1 and ratio > 1 + LEAST:
         verdict = "slower"
     return Change(before, after, ratio, low, high, verdict)
+
+
+def _range(times: Times) -> tuple[float, float]:
+    if len(times.seconds) == 1:
+        return times.median * (1 - ALONE), times.median * (1 + ALONE)
+    return times.low, times.high

@@ -37,10 +37,11 @@ def measure(
 ) -> Record:
     """Measure methods on problems.
 
-    methods: as in `methods.make_run`. rounds: timed runs of each; fewer, but three at least, where
-    they would take more than so many seconds. threads: of torch, None for as many as it has.
-    most_bytes: memory that a method may take; None for what is free. profile: show kernels too.
-    show: is told lines. row_done: is told each row and the record so far.
+    methods: as in `methods.make_run`. rounds: timed runs of each; fewer where they would take more
+    than so many seconds: three at least, and one where a single run takes longer. threads: of
+    torch, None for as many as it has. most_bytes: memory that a method may take; None for what is
+    free. profile: show kernels too. show: is told lines. row_done: is told each row and the record
+    so far.
 
     Raises CheckFailed, a sentence, where a method computes something else; then there is no record.
     """
@@ -68,6 +69,17 @@ def measure(
                     if row.measured:
                         show(f"{row.problem.name}, {row.method}:\n{session.profile(row.method)}")
     return record
+
+
+def fitting(first: float, seconds: float) -> int:
+    """How many rounds of runs like the first are worth so many seconds.
+
+    Where one run takes longer, chance has evened out within it.
+
+    >>> fitting(0.5, 8), fitting(4, 8), fitting(20, 8)
+    (16, 3, 1)
+    """
+    return 1 if first > seconds else max(FEWEST, int(seconds / max(first, 1e-9)))
 
 
 class Session:
@@ -104,8 +116,7 @@ class Session:
             except Stopped as stopped:
                 rows[method] = self._stopped(problem, method, stopped)
                 continue
-            fitting = int(seconds / max(found.pop("first"), 1e-9))
-            left[method] = min(rounds, max(FEWEST, fitting))
+            left[method] = min(rounds, fitting(found.pop("first"), seconds))
             rows[method] = Row(
                 problem, method, "being measured", checked_on=truth.problem.name, **found
             )

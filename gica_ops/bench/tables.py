@@ -41,7 +41,9 @@ def cells(row: Row, record: Record) -> list[str]:
     reference = row.problem.operations()
     return [
         number(1e3 * times.median),
-        f"{number(1e3 * times.low)} - {number(1e3 * times.high)}",
+        f"{number(1e3 * times.low)} - {number(1e3 * times.high)}"
+        if len(times.seconds) > 1
+        else "one run",
         number(reference / times.median / 1e9 if reference else None),
         number(row.executed / times.median / 1e9 if row.executed else None),
         number(floor / times.median if floor else None, ".0%"),

@@ -47,7 +47,7 @@ def several(name: str, default: tuple[str, ...], text: str) -> Any:
 @click.option("--rounds", type=click.IntRange(1), default=11, show_default=True)
 @click.option(
     "--seconds", type=click.FloatRange(0), default=8.0, show_default=True,
-    help="Fewer rounds, three at least, where a row would take longer.",
+    help="Fewer rounds where a row would take longer: three, or one that takes longer alone.",
 )  # fmt: skip
 @click.option("--memory", type=click.IntRange(1), metavar="MIB", help="A method may take this.")
 @click.option("--profile", is_flag=True, help="Show the kernels of each row with their share.")
