@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 # Stops where it is told to, and says so: the process can then be killed there without a race.
+# In a job in the background SIGINT is ignored from the start, and the process has to hear it.
 HELD = """
-import importlib, time
+import importlib, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 module = importlib.import_module({module!r})
 def held(*_, **__):
     print("here", flush=True)
