@@ -42,7 +42,7 @@ Filler = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def ours(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
     image = torch.from_numpy(picture).permute(2, 0, 1).contiguous()
-    return fill(image, torch.from_numpy(hole)).permute(1, 2, 0).numpy()
+    return fill(image, torch.from_numpy(hole)).values.permute(1, 2, 0).numpy()
 
 
 def gmic(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:

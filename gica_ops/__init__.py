@@ -5,6 +5,7 @@ from ._version import __version__
 from .backends import available_backends
 from .flow import displacements, flow_to_image
 from .functional import contextual_attention, match
+from .inpainting.inpaint import inpaint
 from .modules import ContextualAttention
 from .results import Attended, Match
 
@@ -17,6 +18,7 @@ __all__ = [
     "contextual_attention",
     "displacements",
     "flow_to_image",
+    "inpaint",
     "match",
     "reference",
 ]

@@ -17,7 +17,7 @@ from ._version import __version__
 
 __all__ = ["main"]
 
-COMMANDS = ("inpaint", "train", "evaluate", "convert", "bench", "info")
+COMMANDS = ("inpaint", "app", "train", "evaluate", "convert", "bench", "info")
 
 
 class Commands(click.Group):

@@ -14,16 +14,21 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 module = importlib.import_module({module!r})
 def held(*_, **__):
     print("here", flush=True)
-    time.sleep(100)
+    time.sleep({seconds})
 module.{function} = held
 from gica_ops.cli import main
 main()
 """
 
 
-def kill_in(module: str, function: str, arguments: list[str], kill: signal.Signals) -> None:
-    """Run `gica` until it calls this function, signal it there, and see that it ends in order."""
-    code = HELD.format(module=module, function=function)
+def kill_in(
+    module: str, function: str, arguments: list[str], kill: signal.Signals, seconds: float = 100
+) -> None:
+    """Run `gica` until it calls this function, signal it there, and see that it ends in order.
+
+    seconds: after which it goes on, where it is nothing that a signal would end.
+    """
+    code = HELD.format(module=module, function=function, seconds=seconds)
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,

@@ -18,7 +18,9 @@ import numpy as np
 from PIL import Image
 
 from ..data.masks import MaskSpec, parse_mask_spec
-from ..inpainting.picture import read_mask, read_picture
+from ..inpainting.masks import read_mask
+from ..inpainting.picture import white
+from ..inpainting.reading import open_upright
 from .pictures import centre_square, picture_files
 
 __all__ = ["Masks", "find_masks", "spec_names"]
@@ -120,6 +122,6 @@ def _of_folder(
 def _of_file(path: Path, fit: bool, name: str, size: tuple[int, int]) -> np.ndarray:
     if not fit:
         return read_mask(path, size).numpy()
-    hole = read_mask(path, read_picture(path, "mask").size).numpy()
+    hole = white(open_upright(path, "mask")[0]).numpy()
     fitted = centre_square(Image.fromarray(hole), size[0], Image.Resampling.NEAREST)
     return np.array(fitted, bool)

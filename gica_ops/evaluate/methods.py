@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..inpainting.filled import Filled
+
 __all__ = ["METHODS", "Method", "make_method", "make_methods"]
 
 # From a picture, (H, W, 3) uint8, black in the hole, and the hole, (H, W) bool, to the filled
@@ -79,11 +81,9 @@ def _network(argument: str) -> Method:
     return partial(_by_tensors, partial(fill, generator=generator))
 
 
-def _by_tensors(
-    fill: Callable[..., torch.Tensor], picture: np.ndarray, hole: np.ndarray
-) -> np.ndarray:
+def _by_tensors(fill: Callable[..., Filled], picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
     image = torch.from_numpy(picture).permute(2, 0, 1).contiguous()
-    return fill(image, torch.from_numpy(hole)).permute(1, 2, 0).contiguous().numpy()
+    return fill(image, torch.from_numpy(hole)).values.permute(1, 2, 0).contiguous().numpy()
 
 
 def _opencv(name: str, flag: str, argument: str) -> Method:

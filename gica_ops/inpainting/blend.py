@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .level import Level
@@ -12,12 +13,15 @@ __all__ = ["blend"]
 REACH = 24.0  # pixels over which a step is spread
 EDGE = 0.05  # steps much larger than this, in parts of the picture's range, are edges and stay
 TURNS = 120
+TOGETHER = 2**15  # pixels of the hole that are worked on at a time
+SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
-def blend(level: Level, colours: Tensor, origin: Tensor) -> Tensor:
-    """A smooth correction for the hole's pixels, (M, C), to be added to what was copied.
+def blend(level: Level, origin: Tensor, channels: int) -> Tensor:
+    """A smooth correction for the hole's pixels, (M, channels), to be added to what was copied.
 
-    colours: (H * W, C), the copies in place; origin: (M,), where each was copied from.
+    level: with the copies in its hole; its first `channels` are corrected.
+    origin: (M,), where each was copied from.
 
     The difference of two neighbours should be what it was where they were copied from. With t that
     difference less the one found, the correction c minimises, over neighbours p and q, the sum of
@@ -26,30 +30,45 @@ def blend(level: Level, colours: Tensor, origin: Tensor) -> Tensor:
 
     Source: the guidance field is that of Perez et al., "Poisson Image Editing", SIGGRAPH 2003.
     """
-    count, last = len(level.hole), len(level.slot) - 1
-    place = torch.full((last + 1,), count)  # known pixels share one more row, which stays 0
-    place[level.hole] = torch.arange(count)
-    pull = colours.new_zeros(count, colours.shape[1])
-    neighbours, weights = [], []
-    for step in (-level.width, level.width, -1, 1):
-        there, inside = _beside(level, level.hole, step)
-        neighbour = place[there]
-        # Two pieces have a say: that of this pixel, and that of its neighbour.
-        back = origin[neighbour.clamp_max(count - 1)]
-        mine, mine_holds = _difference(level, colours, origin, step)
-        other, other_holds = _difference(level, colours, back, -step)
-        other_holds &= neighbour < count
-        said = mine_holds.float() + other_holds.float()
-        wanted = mine * mine_holds[:, None] - other * other_holds[:, None]
-        wanted /= said.clamp_min(1)[:, None]
-        seam = wanted - (colours[there] - colours[level.hole])
-        seam *= (inside & (said > 0))[:, None]
-        weight = inside[:, None] / (1 + seam.square().sum(1, keepdim=True) / EDGE**2)
-        pull -= weight * seam
-        neighbours.append(neighbour)
-        weights.append(weight)
-    total = torch.stack(weights).sum(0) + REACH**-2
-    return _solve(neighbours, [weight / total for weight in weights], pull / total)
+    count = len(level.hole)
+    pull = torch.zeros(count, channels)
+    neighbours = torch.empty(len(SIDES), count, dtype=torch.int32)
+    weights = torch.empty(len(SIDES), count, 1)
+    for start in range(0, count, TOGETHER):
+        part = slice(start, min(count, start + TOGETHER))
+        for i, (rows, columns) in enumerate(SIDES):
+            step = rows * level.width + columns
+            neighbours[i, part], seam, weights[i, part] = _seams(
+                level, origin, part, step, channels
+            )
+            pull[part] -= weights[i, part] * seam
+    total = weights.sum(0).add_(REACH**-2)
+    weights /= total
+    pull /= total
+    return torch.cat([_solve(neighbours, weights, part) for part in pull.split(4, 1)], 1)
+
+
+def _seams(
+    level: Level, origin: Tensor, part: slice, step: int, channels: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of some of the hole's pixels: their neighbours on one side, by place in the hole, t and w."""
+    positions, count = level.hole[part], len(level.hole)
+    there, inside = _beside(level, positions, step)
+    # Known pixels share one more row, which stays 0.
+    neighbour = torch.searchsorted(level.hole, there).clamp_max_(count - 1)
+    neighbour = torch.where(level.hole[neighbour] == there, neighbour, count)
+    # Two pieces have a say: that of this pixel, and that of its neighbour.
+    back = origin[neighbour.clamp_max(count - 1)]
+    mine, mine_holds = _difference(level, origin[part], step, channels)
+    other, other_holds = _difference(level, back, -step, channels)
+    other_holds &= neighbour < count
+    said = mine_holds.float() + other_holds.float()
+    wanted = mine * mine_holds[:, None] - other * other_holds[:, None]
+    wanted /= said.clamp_min(1)[:, None]
+    seam = wanted - (level.pixels(there) - level.pixels(positions))[:, :channels]
+    seam *= (inside & (said > 0))[:, None]
+    weight = inside[:, None] / (1 + seam.square().sum(1, keepdim=True) / EDGE**2)
+    return neighbour, seam, weight
 
 
 def _beside(level: Level, positions: Tensor, step: int) -> tuple[Tensor, Tensor]:
@@ -61,28 +80,31 @@ def _beside(level: Level, positions: Tensor, step: int) -> tuple[Tensor, Tensor]
     return there.clamp(0, len(level.slot) - 1), inside
 
 
-def _difference(
-    level: Level, colours: Tensor, positions: Tensor, step: int
-) -> tuple[Tensor, Tensor]:
+def _difference(level: Level, positions: Tensor, step: int, channels: int) -> tuple[Tensor, Tensor]:
     """What a step from known pixels changes, and whether it leads to a known pixel."""
     there, inside = _beside(level, positions, step)
-    return colours[there] - colours[positions], inside & level.known.flatten()[there]
+    change = level.pixels(there)[:, :channels] - level.pixels(positions)[:, :channels]
+    return change, inside & level.known.flatten()[there]
 
 
-def _solve(neighbours: list[Tensor], weights: list[Tensor], pull: Tensor) -> Tensor:
-    """c = pull + the sum of weights * c at the neighbours, by Jacobi steps.
+def _solve(neighbours: Tensor, weights: Tensor, pull: Tensor) -> Tensor:
+    """c = pull + the sum of weights * c at the neighbours, by Jacobi steps; up to 4 channels.
 
     Chebyshev's acceleration needs no scalar products, so the result does not depend on threads.
     """
     radius = 4 / (4 + REACH**-2)
-    zero = pull.new_zeros(1, pull.shape[1])
-    before, now, pace = pull, pull, 1.0
+    count, channels = pull.shape
+    # Rows of four floats are gathered as one number; the last row is that of known pixels.
+    fixed = F.pad(pull, (0, 4 - channels, 0, 1))
+    before, now, pace = fixed, fixed, 1.0
     for turn in range(TURNS):
-        padded = torch.cat([now, zero])
-        new = pull.clone()
+        new = fixed.clone()
+        rows = now.view(torch.complex128)[:, 0]
         for neighbour, weight in zip(neighbours, weights, strict=True):
-            new.addcmul_(weight, padded.index_select(0, neighbour))
+            there = rows.index_select(0, neighbour).view(torch.float32).view(count, 4)
+            new[:-1].addcmul_(weight, there)
         if turn:
             pace = 1 / (1 - radius**2 * pace / (2 if turn == 1 else 4))
-        before, now = now, before + pace * (new - before)
-    return now
+        # before + pace * (new - before), in the memory of `new`
+        before, now = now, new.sub_(before).mul_(pace).add_(before)
+    return now[:-1, :channels]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from .pyramid import grow
+from .pyramid import extent, grow
 
-__all__ = ["Level"]
+__all__ = ["KSIZES", "Level"]
 
+KSIZES = (7, 5, 3)  # windows are as large as leaves enough of them to copy from
 CHUNK = 4096  # windows at a time: their pixels stay in the second-level cache
 FALLOFF = 1.45  # confidence in a guessed pixel is FALLOFF ** -(distance to the hole's edge)
 FARTHEST = 20
@@ -21,7 +24,7 @@ class Level:
 
     source: (H * W,) bool, windows that hold known pixels only: these may be copied.
     targets: (N,) windows that hold a pixel of the hole: these look for a source.
-    slot: (H * W,) place of a window in `targets`, -1 where it is none.
+    slot: (H * W,) int32, place of a window in `targets`, -1 where it is none.
     hole: (M,) the pixels to fill.
     confidence: (H * W,) 1 for known pixels, falling with the distance to them in the hole.
     """
@@ -37,22 +40,19 @@ class Level:
         self.known = known
         self.source = (whole & ~touching).flatten()
         self.targets = (whole & touching).flatten().nonzero()[:, 0]
-        self.slot = torch.full((known.numel(),), -1)
-        self.slot[self.targets] = torch.arange(len(self.targets))
+        self.slot = torch.full((known.numel(),), -1, dtype=torch.int32)
+        self.slot[self.targets] = torch.arange(len(self.targets), dtype=torch.int32)
         self.hole = (~known).flatten().nonzero()[:, 0]
-        self.confidence = FALLOFF ** -self._distance()
+        self.confidence = _confidence(known).flatten()
         self.planes = _planes(picture)
 
     @property
     def pairs(self) -> int:
         """What matching everything costs: places around targets times places around sources."""
-        count = 1
-        for centres in (self.targets, self.source.nonzero()[:, 0]):
-            if not len(centres):
-                return 0
-            for side in self.box(centres):
-                count *= side.stop - side.start
-        return count
+        if not len(self.targets) or not self.source.any():
+            return 0
+        sides = (*self.box(self.targets), *self.source_box)
+        return math.prod(side.stop - side.start for side in sides)
 
     def box(self, centres: Tensor) -> tuple[slice, slice]:
         """The rows and columns that these windows reach."""
@@ -64,10 +64,19 @@ class Level:
         )
 
     @property
+    def source_box(self) -> tuple[slice, slice]:
+        """The rows and columns that the source windows reach."""
+        return extent(self.source.view(self.height, self.width), self.ksize // 2)
+
+    @property
     def picture(self) -> Tensor:
         """(channels, H, W), a copy."""
-        flat = self.pixels(torch.arange(len(self.slot)))
-        return flat[:, : self.channels].T.reshape(self.channels, self.height, self.width)
+        return torch.stack([self.channel(i) for i in range(self.channels)])
+
+    def channel(self, index: int) -> Tensor:
+        """(H, W), a view."""
+        plane = self.planes[index // 4].view(torch.float32)
+        return plane.view(self.height, self.width, -1)[..., index % 4]
 
     def pixels(self, positions: Tensor) -> Tensor:
         """The features at some positions: the shape of `positions` and one more axis."""
@@ -86,20 +95,19 @@ class Level:
             plane[positions] = group.view(plane.dtype)[..., 0]
             first += count
 
-    def _distance(self) -> Tensor:
-        """(H * W,) steps to the nearest known pixel, rows, columns and diagonals alike."""
-        distance = torch.zeros(self.height, self.width)
-        if len(self.hole):
-            row, column = self.hole // self.width, self.hole % self.width
-            box = (
-                slice(max(0, int(row.min()) - 1), int(row.max()) + 2),
-                slice(max(0, int(column.min()) - 1), int(column.max()) + 2),
-            )
-            reached = self.known[box]
-            for _ in range(FARTHEST):
-                distance[box] += ~reached
-                reached = grow(reached, 1)
-        return distance.flatten()
+
+def _confidence(known: Tensor) -> Tensor:
+    """(H, W) FALLOFF ** -steps to the nearest known pixel, rows, columns and diagonals alike."""
+    confidence = torch.ones(known.shape)
+    if not known.all():
+        box = extent(~known, 1)
+        reached = known[box]
+        distance = torch.zeros(reached.shape)
+        for _ in range(FARTHEST):
+            distance += ~reached
+            reached = grow(reached, 1)
+        confidence[box] = FALLOFF**-distance
+    return confidence
 
 
 def _planes(picture: Tensor) -> list[Tensor]:

@@ -31,7 +31,7 @@ def everywhere(level: Level, weight: Tensor, backend: str, which: Tensor | None 
     """
     targets = level.targets if which is None else level.targets[which]
     # Only what the windows reach is matched, of either side.
-    here, there = level.box(targets), level.box(level.source.nonzero()[:, 0])
+    here, there = level.box(targets), level.source_box
     picture = level.picture
     lifted = lift(picture - picture.mean((1, 2), keepdim=True))
     foreground = (lifted * weight.view(level.height, level.width))[:, here[0], here[1]]

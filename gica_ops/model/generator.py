@@ -25,7 +25,7 @@ from .convolution import (
 )
 from .pretrained import Pretrained
 
-__all__ = ["Generator", "complete"]
+__all__ = ["Generator", "Look", "complete"]
 
 
 class Layer(NamedTuple):
@@ -175,30 +175,40 @@ class FineNetwork(nn.Module):
         builder.add_last("allconv17", builder.add(JOINT, found + matched))
 
     def forward(
-        self, x: Tensor, hole: Tensor, return_offsets: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """(B, 3 or 5, H, W) and the mask of that size, to colours in -1 to 1 and offsets."""
+        self, x: Tensor, hole: Tensor, return_offsets: bool, backend: str | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """(B, 3 or 5, H, W) and the mask of that size, to colours in -1 to 1, offsets, features."""
         x = laid_out(x)
         found = run(self, CONVOLUTION_BRANCH, x)
-        attended, offsets = self.attend(run(self, BEFORE_ATTENTION, x), hole, return_offsets)
+        features = run(self, BEFORE_ATTENTION, x)
+        attended, offsets = self.attend(features, hole, return_offsets, backend)
         x = run(self, JOINT, torch.cat((found, run(self, AFTER_ATTENTION, attended)), 1))
-        return bounded(self.get_submodule("allconv17")(x), self.config.version), offsets
+        return bounded(self.get_submodule("allconv17")(x), self.config.version), offsets, features
 
     def attend(
-        self, features: Tensor, hole: Tensor, return_offsets: bool
+        self,
+        features: Tensor,
+        hole: Tensor,
+        return_offsets: bool,
+        backend: str | None = None,
+        **options: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        """Features, matched with themselves outside the hole."""
+        """Features, matched with themselves outside the hole.
+
+        backend: instead of the network's own. options: more of `contextual_attention`.
+        """
         config = self.config
-        options = (config.ksize, 1, config.rate, config.fuse_k, config.softmax_scale)
+        windows = (config.ksize, 1, config.rate, config.fuse_k, config.softmax_scale)
         result = contextual_attention(
             features,
             features,
             quarter(hole, config.semantics),
-            *options,
+            *windows,
             fuse=config.fuse,
             semantics=config.semantics,
-            backend=self.backend,
+            backend=backend or self.backend,
             return_offsets=return_offsets,  # type: ignore[call-overload]
+            **options,
         )
         return (result.output, result.offsets) if return_offsets else (result, None)
 
@@ -209,6 +219,18 @@ def quarter(mask: Tensor, semantics: str) -> Tensor:
         return mask[:, :, ::4, ::4]
     rows, columns = (aligned_indices(n, n // 4, mask.device) for n in mask.shape[2:])
     return mask.index_select(2, rows).index_select(3, columns)
+
+
+class Look(NamedTuple):
+    """What a generator makes of a picture, and what its attention compares.
+
+    stage2: (B, 3, H, W) in -1 to 1, the padding included that makes sides multiples of 4 * rate.
+    features: (B, C, H / 4, W / 4). hole: (1 or B, 1, H, W) bool.
+    """
+
+    stage2: Tensor
+    features: Tensor
+    hole: Tensor
 
 
 class Generator(nn.Module, Pretrained):
@@ -279,12 +301,20 @@ class Generator(nn.Module, Pretrained):
         """
         known, hole = self._inputs(image, mask)
         stage1 = self._stage1(known, hole)
-        x = torch.where(hole, stage1, known)
-        if self.config.version == "v1":
-            x = with_mask(x, hole)
-        stage2, offsets = self.fine(x, hole, return_offsets)
+        stage2, offsets, _ = self.fine(self._guessed(known, hole, stage1), hole, return_offsets)
         pictures = tuple(uncovered(s, image) for s in (stage1, stage2))
         return pictures if offsets is None else (*pictures, offsets)  # type: ignore[return-value]
+
+    def look(self, image: Tensor, mask: Tensor, *, backend: str | None = None) -> Look:
+        """The second stage's picture and what led to it; arguments and errors as in `forward`.
+
+        backend: of the attention, in this call, instead of the network's own. `fine.attend` takes
+        the features once more, with other `values`.
+        """
+        known, hole = self._inputs(image, mask)
+        guessed = self._guessed(known, hole, self._stage1(known, hole))
+        stage2, _, features = self.fine(guessed, hole, False, backend)
+        return Look(stage2.to(image.dtype), features, hole)
 
     def guess(self, image: Tensor, mask: Tensor) -> Tensor:
         """The first stage's picture alone: arguments, shape and errors as in `forward`."""
@@ -300,6 +330,11 @@ class Generator(nn.Module, Pretrained):
         # The border is repeated: a hole that reaches it goes on, and so does what is known.
         known, hole = (F.pad(x, (0, right, 0, down), mode="replicate") for x in (known, hole))
         return known, hole != 0
+
+    def _guessed(self, known: Tensor, hole: Tensor, stage1: Tensor) -> Tensor:
+        """The fine network's input."""
+        x = torch.where(hole, stage1, known)
+        return with_mask(x, hole) if self.config.version == "v1" else x
 
     def _stage1(self, known: Tensor, hole: Tensor) -> Tensor:
         guess: Tensor = self.coarse(with_mask(known, hole))
