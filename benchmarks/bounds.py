@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import inpainting, memory, problems, speed, strips
+from benchmarks import memory, problems, speed, strips
 from benchmarks.report import Figure, Report
 
 MIB = 2**20
@@ -20,7 +20,7 @@ MEMORY_BOUNDS_MIB = {
     "forward": {512: 96, 1024: 256, 2048: 1536},
     "backward": {512: 192, 1024: 512, 2048: 3072},
 }
-PARTS = ("speed", "strips", "reference", "memory", "inpaint")
+PARTS = ("speed", "strips", "reference", "memory")
 
 
 def main() -> int:
@@ -37,9 +37,6 @@ def main() -> int:
         add_reference(report, min(options.sides))
     if "memory" in options.parts:
         add_memory(report, options.memory_sides)
-    if "inpaint" in options.parts:
-        for side in options.inpaint_sides:
-            inpainting.run(report, side, min(options.rounds, 3))
     if options.record is not None or not options.quick:
         print("record:", report.write(options.record))
     missed = report.missed()
@@ -61,7 +58,6 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--sides", type=int, nargs="+", help="image sides for speed (512 1024)")
     parser.add_argument("--memory-sides", type=int, nargs="+", help="(512 1024 2048)")
-    parser.add_argument("--inpaint-sides", type=int, nargs="+", help="(512 2048)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, help="rounds of each timing (7)")
     parser.add_argument("--quick", action="store_true", help="small sizes, 3 rounds, no record")
@@ -74,7 +70,6 @@ def parse() -> argparse.Namespace:
     options.rounds = options.rounds or (3 if options.quick else 7)
     options.sides = options.sides or ([256] if options.quick else [512, 1024])
     options.memory_sides = options.memory_sides or ([512] if options.quick else [512, 1024, 2048])
-    options.inpaint_sides = options.inpaint_sides or ([512] if options.quick else [512, 2048])
     return options
 
 

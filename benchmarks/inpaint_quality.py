@@ -1,6 +1,9 @@
-"""Fills a hole in six kinds of pictures with `gica inpaint`'s filler and with others, side by side.
+"""Fills holes with `gica inpaint`'s filler and with others, side by side.
 
-    python -m benchmarks.inpaint_quality --images docs/images --record benchmarks/results/NAME.json
+Six kinds of pictures of 256 x 256, and at 1024 x 1024 and 4K the pictures of
+`benchmarks.inpainting`.
+
+    python -m benchmarks.inpaint_quality --images docs/images --record benchmarks/quality/NAME.json
 
 G'MIC (the program `gmic`) and OpenCV (the package `opencv-python-headless`) take part where they
 are installed; neither is a dependency. Besides the pictures it prints, for every filler, the
@@ -18,13 +21,14 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks import inpainting
 from gica_ops.inpainting.exemplar import fill
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -37,6 +41,10 @@ PICTURES = {
     "sky": ("photo.png", (180, 20, 436, 276), (150, 60, 214, 124)),
     "text": ("text.png", (0, 0, 256, 172), (96, 60, 140, 104)),
 }
+# Height, width, and the sides of the picture over those of the hole in its middle.
+LARGE = {"1024": (1024, 1024, 4), "4k": (2160, 3840, 8)}
+SHOWN = 256  # pixels of height, of which a large picture shows the hole and as much around it
+Box = tuple[int, int, int, int]
 Filler = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -56,9 +64,13 @@ def gmic(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
         return np.asarray(Image.open(out).convert("RGB"))
 
 
-def telea(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+def opencv(flag: str) -> Filler:
     cv2 = importlib.import_module("cv2")
-    return np.asarray(cv2.inpaint(picture, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA))
+
+    def run(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+        return np.asarray(cv2.inpaint(picture, hole.astype(np.uint8), 3, getattr(cv2, flag)))
+
+    return run
 
 
 def fillers() -> dict[str, Filler]:
@@ -66,7 +78,8 @@ def fillers() -> dict[str, Filler]:
     if shutil.which("gmic"):
         found["G'MIC"] = gmic
     if importlib.util.find_spec("cv2"):
-        found["OpenCV"] = telea
+        found["Telea"] = opencv("INPAINT_TELEA")
+        found["Navier-Stokes"] = opencv("INPAINT_NS")
     return found
 
 
@@ -76,6 +89,32 @@ def gradient(picture: np.ndarray, hole: np.ndarray) -> float:
     return float(np.hypot(across, down)[hole[:-1, :-1]].mean())
 
 
+def cases() -> Iterator[tuple[str, np.ndarray, Box]]:
+    """Name, true picture, and (left, top, right, bottom) of its hole."""
+    for kind, (name, box, hole) in PICTURES.items():
+        yield kind, np.array(Image.open(EXAMPLES / name).convert("RGB").crop(box)), hole
+    for kind, (height, width, divisor) in LARGE.items():
+        left, top = (width - width // divisor) // 2, (height - height // divisor) // 2
+        box = (left, top, left + width // divisor, top + height // divisor)
+        yield kind, inpainting.picture(height, width), box
+
+
+def shown(picture: np.ndarray, hole: Box) -> np.ndarray:
+    """The picture, or the surroundings of the hole where it is large."""
+    if picture.shape[0] <= SHOWN:
+        return picture
+    left, top, right, bottom = hole
+    across, down = (right - left) // 2, (bottom - top) // 2
+    near = picture[top - down : bottom + down, left - across : right + across]
+    size = (SHOWN * near.shape[1] // near.shape[0], SHOWN)
+    return np.array(Image.fromarray(near).resize(size, Image.Resampling.LANCZOS))
+
+
+def strip(row: list[np.ndarray]) -> Image.Image:
+    gap = np.full((row[0].shape[0], 4, 3), 255, np.uint8)
+    return Image.fromarray(np.concatenate([part for cell in row for part in (cell, gap)][:-1], 1))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=Path, help="folder for the pictures side by side")
@@ -83,29 +122,26 @@ def main() -> None:
     options = parser.parse_args()
     record: dict[str, dict[str, dict[str, float]]] = {}
     methods = fillers()
-    print("picture  " + "".join(f"{name + ' texture, s':>20}" for name in methods))
-    for kind, (name, box, hole_box) in PICTURES.items():
-        truth = np.array(Image.open(EXAMPLES / name).convert("RGB").crop(box))
+    print("picture  " + "".join(f"{name + ' texture, s':>26}" for name in methods))
+    for kind, truth, box in cases():
+        left, top, right, bottom = box
         hole = np.zeros(truth.shape[:2], bool)
-        left, top, right, bottom = hole_box
         hole[top:bottom, left:right] = True
         before = truth.copy()
         before[hole] = (255, 0, 255)
-        row, record[kind] = [truth, before], {}
+        row, record[kind] = [shown(truth, box), shown(before, box)], {}
         for method, filler in methods.items():
             start = time.perf_counter()
             filled = filler(before, hole)
             seconds = time.perf_counter() - start
             ratio = gradient(filled, hole) / gradient(truth, hole)
             record[kind][method] = {"texture": round(ratio, 3), "seconds": round(seconds, 2)}
-            row.append(filled)
-        cells = (f"{r['texture']:>12.2f}, {r['seconds']:>6.2f}" for r in record[kind].values())
-        print(f"{kind:9}" + "".join(cells))
+            row.append(shown(filled, box))
+        cells = (f"{r['texture']:>18.2f}, {r['seconds']:>6.2f}" for r in record[kind].values())
+        print(f"{kind:9}" + "".join(cells), flush=True)
         if options.images:
             options.images.mkdir(parents=True, exist_ok=True)
-            gap = np.full((truth.shape[0], 4, 3), 255, np.uint8)
-            strip = np.concatenate([part for cell in row for part in (cell, gap)][:-1], 1)
-            Image.fromarray(strip).save(options.images / f"inpaint_{kind}.png", optimize=True)
+            strip(row).save(options.images / f"inpaint_{kind}.png", optimize=True)
     if options.record:
         options.record.parent.mkdir(parents=True, exist_ok=True)
         options.record.write_text(json.dumps(record, indent=1) + "\n")

@@ -12,7 +12,7 @@ from gica_ops.bench.report import write_section
 __all__ = ["markdown", "newest_record"]
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-SECTIONS = ("bounds", "networks")
+SECTIONS = ("bounds", "networks", "inpainting")
 
 
 def newest_record(section: str) -> Path | None:
@@ -21,11 +21,18 @@ def newest_record(section: str) -> Path | None:
     ours = [
         path
         for path, record in records.items()
-        if "figures" in record
-        and "cuda" not in record
-        and ("benchmarks.networks" in record["command"]) == (section == "networks")
+        if "figures" in record and "cuda" not in record and section == program(record["command"])
     ]
     return max(ours, key=lambda path: str(records[path]["date"]), default=None)
+
+
+def program(command: str) -> str:
+    """The section of a command: that of its program, or the bounds of the kernels.
+
+    >>> program("python -m benchmarks.networks --rounds 7"), program("python -m benchmarks speed")
+    ('networks', 'bounds')
+    """
+    return next((name for name in SECTIONS if f"benchmarks.{name}" in command), "bounds")
 
 
 def markdown(record: dict[str, Any], name: str) -> str:

@@ -8,14 +8,14 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..flow import UNQUERIED, flow_to_image
-from .pyramid import grow
+from .pyramid import extent, grow
 
 __all__ = ["arrows", "strip", "wheel"]
 
 DIM = 0.35  # brightness left to the picture around the hole
 ARROWS = 40  # at most; fewer where the hole is small
 NEAREST = 3  # line widths between the places where arrows start, at least
-SMOOTH = 1024  # smaller pictures are drawn on larger and reduced, so that lines are smooth
+SMOOTH = 2048  # smaller pictures are drawn on larger and reduced, so that lines are smooth
 
 
 def wheel(sources: Tensor, image: Image.Image | None = None) -> Tensor:
@@ -44,7 +44,7 @@ def wheel(sources: Tensor, image: Image.Image | None = None) -> Tensor:
         painted[:] = torch.from_numpy(np.array(_colours(image).convert("L")) * DIM).byte()
     if has.any():
         # Elsewhere there is nothing to paint, and painting takes a hundred bytes a pixel.
-        rows, columns = _box(has)
+        rows, columns = extent(has)
         top_left = torch.tensor([rows.start, columns.start])[:, None, None]
         there = sources[:, rows, columns] - top_left
         moved = torch.where(has[rows, columns], there - _grid(*there.shape[1:]), UNQUERIED)
@@ -81,7 +81,9 @@ def arrows(image: Image.Image, sources: Tensor, hole: Tensor) -> Image.Image:
     scale = max(1, min(4, SMOOTH // max(image.size)))
     longest = max(image.size) * scale
     width = max(2, round(longest / 500))
-    drawn = _colours(image).resize((image.width * scale, image.height * scale))
+    # Each pixel as a square: reduced, what is not drawn on is what it was.
+    large = (image.width * scale, image.height * scale)
+    drawn = _colours(image).resize(large, Image.Resampling.NEAREST)
     wide = hole.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
     black, white = (0, 0, 0), (255, 255, 255)
     for colour, edge in ((black, grow(wide, width) & ~wide), (white, _rim(wide, width))):
@@ -143,12 +145,6 @@ def _colours(image: Image.Image) -> Image.Image:
         values -= values.min()
         image = Image.fromarray((255 * values / (values.max() or 1)).astype(np.uint8))
     return image.convert("RGB")
-
-
-def _box(region: Tensor) -> tuple[slice, slice]:
-    """The rows and columns of all that is set."""
-    down, across = region.any(1).nonzero(), region.any(0).nonzero()
-    return slice(int(down[0]), int(down[-1]) + 1), slice(int(across[0]), int(across[-1]) + 1)
 
 
 def _grid(height: int, width: int) -> Tensor:

@@ -101,13 +101,14 @@ def inpaint(
         and tensors are (H, W) or (1, H, W), or (B, 1, H, W) for several pictures.
     method: "exemplar" copies patches of the picture, "network" asks a generator, "auto" takes
         what measured better on holes of such a share of a picture.
-    weights: a generator's folder, or a `Generator`, for "network", which they imply; None takes
-        the one that comes along.
+    weights: for "network", which they imply: a generator's folder or repository on the Hugging
+        Face hub, or a `Generator`; None takes the one that comes along.
     seed: other seeds search other places, where patches are copied.
     device: where the network runs. None: where the `Generator` given is, else where the image is.
-    dtype: what the network's convolutions are computed in: torch.float32, bfloat16 or float16;
-        None is the generator's own.
-    backend: of the matching and the attention, as in `contextual_attention`.
+    dtype: torch.bfloat16 or float16 for convolutions of the network in that; with float32 and None
+        they are in the dtype of its weights.
+    backend: of the matching and the attention, as in `contextual_attention`; "auto" leaves a
+        `Generator` given its own.
     max_memory: bytes that may be taken beyond the pictures, their masks and results; less of the
         surroundings is looked at where that is what it takes.
     progress: called now and then with the share done, 0 to 1.
@@ -134,11 +135,12 @@ def inpaint(
     checks.choice("method", method, METHODS)
     _check_options(weights, method, seed, dtype, max_memory)
     backends.check_name(backend)
+    where = None if device is None else _device(device)
     given = items(image, mask)
     chosen = [_chosen(method, weights, item.hole) for item in given]
     generator = None
     if any(name == "network" for name, _ in chosen):
-        generator = _generator(weights, device, given[0].device)
+        generator = _generator(weights, where, given[0].device)
     results: list[Any] = [None] * len(given)
     done = 0
     for places in _together(given, chosen):
@@ -180,15 +182,14 @@ def _chosen(method: str, weights: object, hole: Tensor) -> tuple[str, str]:
 
 
 def _generator(
-    weights: str | Path | Generator | None, device: torch.device | str | None, where: torch.device
+    weights: str | Path | Generator | None, wanted: torch.device | None, otherwise: torch.device
 ) -> Generator:
     """The generator that is asked for, on its device."""
     from ..model import Generator
     from .network import load_generator
 
-    wanted = None if device is None else _device(device)
     if not isinstance(weights, Generator):
-        return load_generator("default" if weights is None else weights, wanted or where)
+        return load_generator("default" if weights is None else weights, wanted or otherwise)
     there = next(weights.parameters()).device
     if wanted is not None and wanted != there:
         raise ValueError(f"device must be that of the generator given, {there}, got {wanted}")
@@ -235,6 +236,7 @@ def _filled(
         return [fill(images[0], masks[0], seed=seed, **options)]
     from .network import fill_many
 
+    options["backend"] = None if options["backend"] == "auto" else options["backend"]
     device = next(generator.parameters()).device.type
     with torch.autocast(device, dtype=dtype, enabled=dtype not in (None, torch.float32)):
         return fill_many(images, masks, generator=generator, **options)

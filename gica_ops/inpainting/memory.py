@@ -31,7 +31,7 @@ def needed(pixels: int, hole: int, targets: int, channels: int) -> int:
     hole 260 bytes, and 32 for each channel beyond three; for each target 60.
 
     >>> needed(3840 * 2160, 480 * 270, 486 * 276, channels=3) >> 20  # MiB
-    547
+    800
     """
     features = 4 * (channels + 1) + 16 * math.ceil((channels + 1) / 4)
     seams = HOLE + 32 * max(0, channels - 3)
@@ -52,7 +52,7 @@ def window(mask: Tensor, channels: int, max_memory: int | None) -> tuple[slice, 
     >>> window(mask, 3, None)
     (slice(0, 4000, None), slice(0, 4000, None))
     >>> window(mask, 3, 2**28)
-    (slice(38, 2062, None), slice(0, 1562, None))
+    (slice(298, 1802, None), slice(0, 1302, None))
     """
     height, width = mask.shape
     if max_memory is None:

@@ -77,6 +77,27 @@ def test_known_pixels_stay_and_values_stay_in_range(make):
     assert (filled[:, hole] >= low).all() and (filled[:, hole] <= high).all()
 
 
+def test_specks_too_small_for_the_coarser_sizes_of_a_large_picture():
+    image, hole = noise(900, 900), empty(900, 900)
+    hole[400, 501] = hole[20, 33] = True
+    filled = fill(image, hole)
+    assert torch.equal(filled.values[:, ~hole], image[:, ~hole])
+    row, column = filled.sources[:, hole]
+    assert not hole[row, column].any() and (row >= 0).all()
+
+
+def test_what_was_copied_is_what_the_sources_hold():
+    """But for the correction of seams, which is slight in something of one brightness."""
+    image, hole = (noise(64, 72) % 2 * 10 + 100), empty(64, 72)
+    hole[20:40, 30:50] = True
+    filled = fill(image, hole)
+    row, column = filled.sources[:, hole]
+    difference = filled.values[:, hole].int() - image[:, row, column].int()
+    assert not hole[row, column].any()
+    assert difference.abs().float().mean() < 2  # of 10
+    assert (filled.sources[:, ~hole] == -1).all()
+
+
 def test_something_even_is_filled_evenly():
     image, hole = torch.full((3, 40, 40), 77, dtype=torch.uint8), empty(40, 40)
     hole[10:30, :25] = True

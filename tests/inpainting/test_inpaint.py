@@ -284,6 +284,22 @@ def test_what_is_wrong_is_said_in_a_sentence(changes, error, match):
         gica_ops.inpaint(arguments.pop("image"), arguments.pop("mask"), **arguments)
 
 
+def test_a_generator_keeps_its_backend_unless_another_is_asked_for(generator, monkeypatch):
+    asked = []
+    attend = generator.fine.attend
+
+    def watched(features, hole, offsets, backend=None, **options):
+        asked.append(backend or generator.backend)
+        return attend(features, hole, offsets, backend, **options)
+
+    monkeypatch.setattr(generator.fine, "attend", watched)
+    monkeypatch.setattr(generator.fine, "backend", "reference")
+    gica_ops.inpaint(pixels(24, 32), HOLE, weights=generator)
+    assert set(asked) == {"reference"}
+    gica_ops.inpaint(pixels(24, 32), HOLE, weights=generator, backend="cpu")
+    assert set(asked[2:]) == {"cpu"} and generator.backend == "reference"
+
+
 def test_a_generator_on_another_device_is_refused(generator, monkeypatch):
     monkeypatch.setattr(inpaint, "_device", torch.device)
     with pytest.raises(ValueError, match="device must be that of the generator given, cpu, got"):
