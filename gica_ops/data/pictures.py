@@ -22,9 +22,10 @@ from typing import cast
 
 import numpy as np
 
+from ..formats import picture_suffixes
 from . import dead_leaves
 from .bundled import Split, bundled_pictures
-from .reading import picture_suffixes, read_picture
+from .reading import read_picture
 from .shards import ShardSource, expand_braces
 from .sources import Source, order
 

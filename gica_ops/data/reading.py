@@ -8,7 +8,9 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
-__all__ = ["decode_picture", "picture_suffixes", "read_picture"]
+from ..formats import picture_formats
+
+__all__ = ["decode_picture", "read_picture"]
 
 
 def read_picture(path: str) -> np.ndarray:
@@ -37,7 +39,7 @@ def decode_picture(data: bytes, name: str) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=picture_formats()) as image:
                 image.load()
                 return np.array(_rgb(ImageOps.exif_transpose(image)))
     except Image.UnidentifiedImageError:
@@ -59,14 +61,3 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("PA", "La", "RGBa"):
         image = image.convert("LA" if image.mode == "La" else "RGBA")
     return image.convert("RGB")
-
-
-def picture_suffixes() -> frozenset[str]:
-    """The ends of names, such as .png, of the formats Pillow reads.
-
-    >>> {".png", ".jpg", ".webp"} <= picture_suffixes(), ".txt" in picture_suffixes()
-    (True, False)
-    """
-    Image.init()
-    known = Image.registered_extensions().items()
-    return frozenset(suffix for suffix, form in known if form in Image.OPEN)

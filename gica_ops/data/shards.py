@@ -15,7 +15,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .reading import decode_picture, picture_suffixes
+from ..formats import picture_suffixes
+from .reading import decode_picture
 from .sources import Source, order
 
 __all__ = ["ShardSource", "expand_braces"]

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from ..data.bundled import Split, bundled_pictures
-from ..data.reading import picture_suffixes, read_picture
+from ..data.reading import read_picture
+from ..formats import picture_suffixes
 
 __all__ = ["Load", "centre_square", "find_pictures", "picture_files", "repeat"]
 

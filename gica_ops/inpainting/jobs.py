@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .reading import picture_suffixes
+from ..formats import picture_suffixes
 from .writing import check_folder, format_of, suffix_of
 
 __all__ = ["Job", "plan"]

@@ -8,9 +8,10 @@ from typing import Any
 
 from PIL import ExifTags, Image, ImageFile
 
+from ..formats import picture_formats
 from .picture import Picture
 
-__all__ = ["MAX_PIXELS", "open_upright", "picture_suffixes", "read_picture"]
+__all__ = ["MAX_PIXELS", "open_upright", "read_picture"]
 
 MAX_PIXELS = 200_000_000
 ORIENTATION = ExifTags.Base.Orientation
@@ -32,7 +33,6 @@ LAYOUT = (
 # What holds the orientation, too.
 EMPTY_EXIF = 20  # bytes of a block without tags
 EXIF_BLOCKS = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
-PROGRAMS = {"EPS"}  # opening a file of these formats runs it
 
 
 def read_picture(path: str | Path, name: str = "image", *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -62,7 +62,7 @@ def open_upright(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is said below, in one sentence
-            with Image.open(path, formats=_formats()) as image:
+            with Image.open(path, formats=picture_formats()) as image:
                 if image.width * image.height > max_pixels:
                     raise _Refused(
                         f"{said} is {image.width} x {image.height}, above the limit of "
@@ -91,23 +91,8 @@ def open_upright(
         raise ValueError(f"{said} cannot be read: {why}") from error
 
 
-def picture_suffixes() -> frozenset[str]:
-    """The ends of names, such as .png, of the formats that are read.
-
-    >>> {".png", ".jpg", ".webp"} <= picture_suffixes(), ".txt" in picture_suffixes()
-    (True, False)
-    """
-    formats = _formats()
-    return frozenset(s for s, form in Image.registered_extensions().items() if form in formats)
-
-
 class _Refused(Exception):
     """A sentence of our own."""
-
-
-def _formats() -> list[str]:
-    Image.init()
-    return [form for form in Image.ID if form not in PROGRAMS]
 
 
 def _deep(image: ImageFile.ImageFile) -> bool:

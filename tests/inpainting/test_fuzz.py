@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gica_ops.formats import picture_suffixes
 from gica_ops.inpainting.jobs import plan
 from gica_ops.inpainting.pipeline import Options, run
-from gica_ops.inpainting.reading import picture_suffixes
 
 from .mixed import PROFILE, box, colours, with_alpha
 

@@ -9,8 +9,10 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
+from gica_ops.data import reading
+from gica_ops.formats import picture_suffixes
 from gica_ops.inpainting.picture import Picture
-from gica_ops.inpainting.reading import picture_suffixes, read_picture
+from gica_ops.inpainting.reading import read_picture
 from gica_ops.inpainting.writing import (
     check_encoding,
     check_folder,
@@ -181,8 +183,9 @@ def test_files_that_are_programs_are_not_run(tmp_path):
     path = tmp_path / "a.eps"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
     assert Image.open(path).format == "EPS" and ".eps" not in picture_suffixes()
-    with pytest.raises(ValueError, match="no picture that Pillow can read"):
-        read_picture(path)
+    for read in (read_picture, reading.read_picture):
+        with pytest.raises(ValueError, match="no picture that Pillow can read"):
+            read(path)
 
 
 def test_outputs_that_cannot_be_are_refused(tmp_path, pixels):
