@@ -43,11 +43,21 @@ def grow(region: Tensor, radius: int) -> Tensor:
     if radius < 1 or not region.any():
         return region
     box = extent(region, radius)
-    part = region[box][None].to(torch.uint8).float()
-    part = F.max_pool2d(part, (2 * radius + 1, 1), 1, (radius, 0))
-    part = F.max_pool2d(part, (1, 2 * radius + 1), 1, (0, radius))
+    part = region[box]
+    for axis in (0, 1):
+        reached = 0
+        while reached < radius:
+            # A run that starts at the border may be shifted by its length and stays one.
+            step = min(reached + 1, radius - reached)
+            length = part.shape[axis] - step
+            if length > 0:
+                wider = part.clone()
+                wider.narrow(axis, step, length).logical_or_(part.narrow(axis, 0, length))
+                wider.narrow(axis, 0, length).logical_or_(part.narrow(axis, step, length))
+                part = wider
+            reached += step
     grown = region.clone()
-    grown[box] = part[0] > 0
+    grown[box] = part
     return grown
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .pyramid import extent
+from .pyramid import extent, grow
 
 __all__ = ["THICKEST", "Window", "thickness", "windows"]
 
@@ -98,28 +98,11 @@ def thickness(mask: Tensor) -> int:
     # The largest radius that does not reach all of the hole, in ever smaller steps.
     radius, step = 0, LARGEST_MEASURED
     while step:
-        wider = _grown(known, step)
+        wider = grow(known, step)
         if not bool(wider.all()):
             known, radius = wider, radius + step
         step //= 2
     return 2 * (radius + 1) * unit
-
-
-def _grown(region: Tensor, radius: int) -> Tensor:
-    """The (H, W) bool region and all that lies within `radius` of it, rows and columns alike."""
-    for axis in (0, 1):
-        reached = 0
-        while reached < radius:
-            # A run that starts at the border may be shifted by its length and stays one.
-            step = min(reached + 1, radius - reached)
-            length = region.shape[axis] - step
-            if length > 0:
-                wider = region.clone()
-                wider.narrow(axis, step, length).logical_or_(region.narrow(axis, 0, length))
-                wider.narrow(axis, 0, length).logical_or_(region.narrow(axis, step, length))
-                region = wider
-            reached += step
-    return region
 
 
 def _pieces(mask: Tensor) -> list[Box]:

@@ -8,7 +8,7 @@ import torch
 from gica_ops.inpainting.blend import blend
 from gica_ops.inpainting.exemplar import fill
 from gica_ops.inpainting.level import Level
-from gica_ops.inpainting.pyramid import halve, smooth
+from gica_ops.inpainting.pyramid import grow, halve, smooth
 
 
 def noise(height: int, width: int) -> torch.Tensor:
@@ -170,3 +170,13 @@ def test_blending_evens_out_a_step_and_leaves_copies_in_place_alone():
     level.put(level.hole, level.pixels(far))
     left = (level.pixels(level.hole)[:, :1] + blend(level, far, 1)).abs().mean()
     assert left < 0.1 * 0.02
+
+
+def test_growing_takes_in_what_is_within_the_radius():
+    region = empty(40, 90)
+    region[0, 0] = region[20, 89] = region[39, 30] = True
+    rows, columns = region.nonzero().T
+    for radius in (0, 1, 2, 3, 7, 16, 39, 120):
+        near = (torch.arange(40)[:, None, None] - rows).abs() <= radius
+        near = near & ((torch.arange(90)[None, :, None] - columns).abs() <= radius)
+        assert torch.equal(grow(region, radius), near.any(2))

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gica_ops.inpainting.pyramid import grow
 from gica_ops.inpainting.window import LARGEST, thickness, windows
 
 
@@ -92,12 +91,3 @@ def test_what_fits_is_asked_of_every_window():
     tried = error.value.args[0]
     assert whole in tried and part in tried and max(w.factor for w in tried) > 20
     assert all(hole[w.rows, w.columns].sum() == hole.sum() for w in tried)
-
-
-def test_growing_is_as_by_the_pyramid():
-    from gica_ops.inpainting.window import _grown
-
-    region = torch.zeros(70, 300, dtype=torch.bool)
-    region[0, 0] = region[40, 299] = region[69, 100] = True
-    for radius in (0, 1, 2, 3, 7, 16, 121, 299):
-        assert torch.equal(_grown(region, radius), grow(region, radius))
