@@ -34,16 +34,15 @@ SIZES = (96, 160, 256)
 BORDER = 16  # pixels at least that are known around a hole
 SHARPER = (30.0, 100.0)  # factors on the scores before the softmax, beside the generator's own
 
-Carried = Callable[[Generator, Look, Tensor, Tensor, "str | None"], tuple[Tensor, Tensor]]
+Carried = Callable[[Generator, Look, Tensor, Tensor, "str | None"], Tensor]
 carried = transfer.carried
 
 
 def nothing(
     generator: Generator, look: Look, residual: Tensor, hole: Tensor, backend: str | None
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     """No detail: the enlarged filling alone."""
-    _, offsets = carried(generator, look, residual, hole, backend)
-    return torch.zeros_like(residual), offsets
+    return torch.zeros_like(residual)
 
 
 def sharper(scale: float) -> Carried:
@@ -51,7 +50,7 @@ def sharper(scale: float) -> Carried:
 
     def carry(
         generator: Generator, look: Look, residual: Tensor, hole: Tensor, backend: str | None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Tensor:
         config = dataclasses.replace(generator.config, softmax_scale=scale)
         with patch.object(generator.fine, "config", config):
             return carried(generator, look, residual, hole, backend)
@@ -61,16 +60,16 @@ def sharper(scale: float) -> Carried:
 
 def copied(
     generator: Generator, look: Look, residual: Tensor, hole: Tensor, backend: str | None
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     """The best match of every position alone, laid side by side: nothing is averaged."""
-    _, offsets = carried(generator, look, residual, hole, backend)
+    offsets = look.offsets
     side = residual.shape[2] // offsets.shape[2]
     rows, columns = (torch.arange(n) for n in residual.shape[2:])
     found = offsets[:, :, rows // side][..., columns // side].clamp_min(0) * side
     within = torch.stack(torch.meshgrid(rows % side, columns % side, indexing="ij"))
     known = residual.masked_fill(hole, 0)
     detail = [r[:, p[0], p[1]] for r, p in zip(known, found + within, strict=True)]
-    return torch.stack(detail), offsets
+    return torch.stack(detail)
 
 
 WAYS: dict[str, Carried] = {

@@ -226,11 +226,12 @@ def _fill(batch: list[Part], generator: Generator, backend: str | None) -> None:
     units, hole = (_padded(x.to(parameter.device), size) for x in (units, hole))
     small, small_hole = transfer.reduced(units, hole, window.factor)
     look = generator.look(small.to(parameter.dtype), small_hole, backend=backend)
-    low = transfer.enlarged(torch.where(look.hole, look.stage2.float(), small), window.factor)
-    detail, offsets = transfer.carried(generator, look, units.sub_(low), hole, backend)
-    new = low.add_(detail).unflatten(0, (len(batch), -1)).flatten(1, 2).cpu()
+    new = transfer.enlarged(torch.where(look.hole, look.stage2.float(), small), window.factor)
+    if window.factor > 1:  # else nothing is lost that could be carried
+        new = new.add_(transfer.carried(generator, look, units.sub_(new), hole, backend))
+    new = new.unflatten(0, (len(batch), -1)).flatten(1, 2).cpu()
     step = len(colours) // 3
-    for part, values, found in zip(batch, new, offsets[::step].cpu(), strict=True):
+    for part, values, found in zip(batch, new, look.offsets[::step].cpu(), strict=True):
         _put(part, values[:channels], found, hole.shape[2:])
 
 

@@ -41,13 +41,13 @@ def enlarged(units: Tensor, factor: int) -> Tensor:
 
 def carried(
     generator: Generator, look: Look, residual: Tensor, hole: Tensor, backend: str | None
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     """Residuals from outside the hole, where the attention looks for its content.
 
     look: of the pictures scaled down. residual: (B, C, H, W), at full size. hole: (B, 1, H, W)
     bool, at full size.
 
-    Returns (B, C, H, W), of which what the hole holds counts, and the attention's offsets.
+    Returns (B, C, H, W), of which what the hole holds counts.
     """
     # The last channel is how much of what is pasted is known: less than 1 at the picture's border,
     # where fewer patches overlap, and where a thin part of the hole was overlooked.
@@ -55,11 +55,10 @@ def carried(
     values = torch.cat((residual, known), 1).masked_fill_(hole, 0)
     features = look.features.to(residual.dtype)
     wanted = F.max_pool2d(hole.to(residual.dtype), residual.shape[2] // features.shape[2])
-    pasted, offsets = generator.fine.attend(
-        features, look.hole, True, backend, values=values, query_mask=wanted
+    pasted, _ = generator.fine.attend(
+        features, look.hole, False, backend, values=values, query_mask=wanted
     )
-    assert offsets is not None
-    return pasted[:, :-1].div_(pasted[:, -1:].clamp_min(1e-3)), offsets
+    return pasted[:, :-1].div_(pasted[:, -1:].clamp_min(1e-3))
 
 
 def sources(offsets: Tensor, pixels: Tensor, hole: Tensor) -> Tensor:

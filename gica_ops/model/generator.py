@@ -226,10 +226,12 @@ class Look(NamedTuple):
 
     stage2: (B, 3, H, W) in -1 to 1, the padding included that makes sides multiples of 4 * rate.
     features: (B, C, H / 4, W / 4). hole: (1 or B, 1, H, W) bool.
+    offsets: where the attention looks most, as `contextual_attention` returns it.
     """
 
     stage2: Tensor
     features: Tensor
+    offsets: Tensor
     hole: Tensor
 
 
@@ -313,8 +315,9 @@ class Generator(nn.Module, Pretrained):
         """
         known, hole = self._inputs(image, mask)
         guessed = self._guessed(known, hole, self._stage1(known, hole))
-        stage2, _, features = self.fine(guessed, hole, False, backend)
-        return Look(stage2.to(image.dtype), features, hole)
+        stage2, offsets, features = self.fine(guessed, hole, True, backend)
+        assert offsets is not None
+        return Look(stage2.to(image.dtype), features, offsets, hole)
 
     def guess(self, image: Tensor, mask: Tensor) -> Tensor:
         """The first stage's picture alone: arguments, shape and errors as in `forward`."""

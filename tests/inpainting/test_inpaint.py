@@ -295,9 +295,9 @@ def test_a_generator_keeps_its_backend_unless_another_is_asked_for(generator, mo
     monkeypatch.setattr(generator.fine, "attend", watched)
     monkeypatch.setattr(generator.fine, "backend", "reference")
     gica_ops.inpaint(pixels(24, 32), HOLE, weights=generator)
-    assert set(asked) == {"reference"}
+    assert asked == ["reference"]
     gica_ops.inpaint(pixels(24, 32), HOLE, weights=generator, backend="cpu")
-    assert set(asked[2:]) == {"cpu"} and generator.backend == "reference"
+    assert asked[1:] == ["cpu"] and generator.backend == "reference"
 
 
 def test_a_generator_on_another_device_is_refused(generator, monkeypatch):
