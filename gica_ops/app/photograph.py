@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ..files import write_whole
 from ..inpainting.masks import read_mask
-from ..inpainting.picture import Picture
+from ..inpainting.picture import Picture, in_colour
 from ..inpainting.reading import read_picture
-from ..inpainting.writing import encode, suffix_of
+from ..inpainting.writing import SINGLE, encode, suffix_of
 
 __all__ = ["Limits", "Photograph", "open_mask", "open_photograph", "preview", "scaled"]
 
@@ -59,7 +59,7 @@ def open_photograph(path: Path, limits: Limits) -> Photograph:
         picture = read_picture(path, max_pixels=limits.pixels)
     except ValueError as error:
         raise _without_folder(error, path) from error
-    form = {"MPO": "JPEG"}.get(str(picture.form), str(picture.form))
+    form = SINGLE.get(str(picture.form), str(picture.form))
     suffix = path.suffix
     if form not in Image.SAVE:
         form = "PNG"
@@ -86,13 +86,8 @@ def preview(image: Image.Image) -> Image.Image:
     >>> preview(Image.new("L", (2560, 100))).size
     (1280, 50)
     """
-    if image.mode.startswith(("I", "F")):
-        grey = np.asarray(image, np.float64)
-        low, span = np.nanmin(grey), np.nanmax(grey) - np.nanmin(grey)
-        shown = (grey - low) / (span or 1) * 255
-        image = Image.fromarray(np.nan_to_num(shown).astype(np.uint8))
     clear = image.mode in ("LA", "RGBA") or "transparency" in image.info
-    small = image.convert("RGBA" if clear else "RGB")
+    small = in_colour(image, "RGBA" if clear else "RGB")
     small.thumbnail((SIDE, SIDE), reducing_gap=3)
     return small
 

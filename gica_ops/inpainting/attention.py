@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..flow import UNQUERIED, flow_to_image
+from .picture import in_colour
 from .pyramid import extent, grow
 
 __all__ = ["arrows", "strip", "wheel"]
@@ -41,7 +42,7 @@ def wheel(sources: Tensor, image: Image.Image | None = None) -> Tensor:
     painted = torch.zeros(3, *has.shape, dtype=torch.uint8)
     if image is not None:
         _same_size("image", image, has)
-        painted[:] = torch.from_numpy(np.array(_colours(image).convert("L")) * DIM).byte()
+        painted[:] = torch.from_numpy(np.array(in_colour(image).convert("L")) * DIM).byte()
     if has.any():
         # Elsewhere there is nothing to paint, and painting takes a hundred bytes a pixel.
         rows, columns = extent(has)
@@ -83,7 +84,7 @@ def arrows(image: Image.Image, sources: Tensor, hole: Tensor) -> Image.Image:
     width = max(2, round(longest / 500))
     # Each pixel as a square: reduced, what is not drawn on is what it was.
     large = (image.width * scale, image.height * scale)
-    drawn = _colours(image).resize(large, Image.Resampling.NEAREST)
+    drawn = in_colour(image).resize(large, Image.Resampling.NEAREST)
     wide = hole.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
     black, white = (0, 0, 0), (255, 255, 255)
     for colour, edge in ((black, grow(wide, width) & ~wide), (white, _rim(wide, width))):
@@ -119,7 +120,7 @@ def strip(before: Image.Image, mask: Tensor, after: Image.Image) -> Image.Image:
     height, width = mask.shape
     gap = max(2, width // 100)
     whole = Image.new("RGB", (3 * width + 2 * gap, height), (255, 255, 255))
-    cells = (_colours(before), Image.fromarray(mask.numpy()).convert("RGB"), _colours(after))
+    cells = (in_colour(before), Image.fromarray(mask.numpy()).convert("RGB"), in_colour(after))
     for i, cell in enumerate(cells):
         whole.paste(cell, (i * (width + gap), 0))
     return whole
@@ -136,15 +137,6 @@ def _same_size(name: str, image: Image.Image, hole: Tensor) -> None:
             f"{name} must have the hole's height and width {tuple(hole.shape)}, "
             f"got {(image.height, image.width)}"
         )
-
-
-def _colours(image: Image.Image) -> Image.Image:
-    """The picture in RGB; numbers beyond 8 bits are stretched over the range they have."""
-    if image.mode.startswith(("I", "F")):
-        values = np.array(image, np.float64)
-        values -= values.min()
-        image = Image.fromarray((255 * values / (values.max() or 1)).astype(np.uint8))
-    return image.convert("RGB")
 
 
 def _grid(height: int, width: int) -> Tensor:

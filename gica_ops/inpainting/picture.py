@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["Picture", "white"]
+__all__ = ["Picture", "in_colour", "white"]
 
 # Channels to fill, by mode. Alpha and padding come after them and stay as they are.
 COLOURS = {
@@ -122,6 +122,23 @@ class Picture:
                 usable = np.arange(len(palette))
             found[here] = usable[_nearest(colours[here], palette[usable])]
         return found
+
+
+def in_colour(image: Image.Image, mode: str = "RGB") -> Image.Image:
+    """An image of any mode to look at; numbers beyond 8 bits are stretched over their range.
+
+    mode: "RGB", or another of 8 bits. What is not finite is black.
+
+    >>> in_colour(Image.new("F", (1, 1), float("nan"))).getpixel((0, 0))
+    (0, 0, 0)
+    """
+    if image.mode.startswith(("I", "F")):
+        values = np.array(image, np.float64)
+        finite = np.isfinite(values)
+        seen = values[finite] if finite.any() else np.zeros(1)
+        values = np.where(finite, values - seen.min(), 0) * (255 / (np.ptp(seen) or 1))
+        image = Image.fromarray(values.astype(np.uint8))
+    return image.convert(mode)
 
 
 def white(image: Image.Image, threshold: int = 127, *, invert: bool = False) -> Tensor:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..files import write_whole
 
-__all__ = ["QUALITY", "check_folder", "encode", "format_of", "suffix_of", "write_image"]
+__all__ = ["QUALITY", "SINGLE", "check_folder", "encode", "format_of", "suffix_of", "write_image"]
 
 QUALITY = 95  # of JPEG
 SAVING: dict[str, dict[str, Any]] = {

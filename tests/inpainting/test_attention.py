@@ -79,6 +79,13 @@ def test_a_strip_is_before_mask_after(hole):
     assert (shown[:, -SIZE[1] :] == (1, 2, 3)).all()
 
 
+def test_what_is_not_finite_in_a_hole_leaves_the_rest_to_be_seen(hole):
+    values = np.tile(np.linspace(0, 1, SIZE[1], dtype=np.float32), (SIZE[0], 1))
+    values[hole] = np.nan
+    shown = np.array(strip(Image.fromarray(values), hole, grey()))
+    assert (shown[0, : SIZE[1], 0] == (255 * values[0].astype(float)).astype(np.uint8)).all()
+
+
 def test_other_sizes_are_refused(sources, hole):
     small = Image.new("L", (5, 5))
     for call in (
