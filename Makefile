@@ -15,7 +15,7 @@ demo: .venv/installed
 	$(BIN)/gica inpaint --image examples/photo.png --mask examples/mask.png --output out/demo.png
 
 test: .venv/tools
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 slow: .venv/tools
 	$(BIN)/python -m pytest -m slow

@@ -20,24 +20,6 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("default")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """A process of pytest-xdist that crashes ends the run: with another in its place, groups of
-    tests can wait for each other for ever."""
-    if getattr(config.option, "maxworkerrestart", "") is None:
-        config.option.maxworkerrestart = "0"
-
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What builds native code shares folders, and so do torch's compilers: one process each, where
-    tests run in parallel."""
-    for item in items:
-        if "native" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("native"))
-        elif item.path.name in ("test_compile.py", "test_export.py"):
-            item.add_marker(pytest.mark.xdist_group("compilers"))
-
-
 @pytest.fixture(autouse=True)
 def same_seed() -> None:
     torch.manual_seed(0)

@@ -1,25 +1,23 @@
 """Builds and loads layer 1 as modules of NumPy functions: the CPU kernels (bridge.cpp) and the CUDA
 kernels under the emulator (emulated_bridge.cpp).
 
-They share the build folder of setup.py, so that the kernels compile once; one process at a time
-builds there, since a module that is linked anew under another process crashes it. Where the
-environment has GICA_SANITIZE=1, they are built beside, with address and undefined-behaviour
-sanitizers; Python has to be started with their runtime then (test_sanitized.py does).
+They share the build folder of setup.py, so that the kernels compile once. Where the environment has
+GICA_SANITIZE=1, they are built beside, with address and undefined-behaviour sanitizers; Python has
+to be started with their runtime then (test_sanitized.py does).
 """
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+
+from tests.native.lock import alone_in
 
 __all__ = ["build_bridge", "emulated_off", "load_bridge", "load_emulated"]
 
@@ -42,18 +40,9 @@ def run(*command: str | Path) -> None:
         raise RuntimeError(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
 
 
-@contextmanager
-def alone() -> Iterator[None]:
-    """Waits for other processes that build here."""
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with open(BUILD / "tests.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 @functools.cache
 def configure() -> None:
-    with alone():
+    with alone_in(BUILD):
         run(
             tool("cmake"), "-S", ROOT, "-B", BUILD, "-G", "Ninja", "-DGICA_BRIDGE=ON",
             "-DCMAKE_BUILD_TYPE=Release", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
@@ -65,7 +54,7 @@ def configure() -> None:
 def build(target: str) -> Path:
     """The build folder, with this target up to date in it."""
     configure()
-    with alone():
+    with alone_in(BUILD):
         run(tool("cmake"), "--build", BUILD, "--target", target)
     return BUILD
 

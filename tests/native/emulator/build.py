@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.native.lock import alone_in
+
 __all__ = ["ROOT", "build", "compiler", "toolkit"]
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -49,14 +51,14 @@ def build(target: Path, sources: Sequence[Path], flags: Sequence[str] = ()) -> P
     """Compiles the sources, each of which may be a .cu file, and links them to `target`: a shared
     library if -shared is among the flags, else a program. What is up to date is left alone."""
     folder = target.with_name(target.name + ".objects")
-    folder.mkdir(parents=True, exist_ok=True)
     command = [compiler(), *base_flags(), *flags]
     objects = [folder / f"{source.name}.o" for source in sources]
-    with ThreadPoolExecutor(JOBS) as pool:
-        done = pool.map(functools.partial(compile_one, command), sources, objects)
-        changed = any(list(done))
-    if changed or not target.exists():
-        run([compiler(), *flags, "-o", target, *objects, "-pthread"])
+    with alone_in(folder):
+        with ThreadPoolExecutor(JOBS) as pool:
+            done = pool.map(functools.partial(compile_one, command), sources, objects)
+            changed = any(list(done))
+        if changed or not target.exists():
+            run([compiler(), *flags, "-o", target, *objects, "-pthread"])
     return target
 
 
