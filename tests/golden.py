@@ -42,6 +42,12 @@ def load(name: str) -> Case:
     return read(FOLDER / f"{PREFIX}{name}.npz")
 
 
+def positions(name: str) -> int:
+    """Of the foreground in one sample, where patches are compared."""
+    with np.load(FOLDER / f"{PREFIX}{name}.npz") as data:
+        return data["f"].shape[2] * data["f"].shape[3] // int(data["rate"]) ** 2
+
+
 def read(path: Path) -> Case:
     data = np.load(path)
     options = {k: int(data[k]) for k in ("ksize", "stride", "rate", "fuse_k")}

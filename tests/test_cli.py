@@ -1,4 +1,4 @@
-"""The command line as real processes: what it writes, what it says, what it leaves behind."""
+"""The command line: what it writes, what it says, what it leaves behind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +14,18 @@ import torch
 from PIL import Image
 
 from gica_ops.model import Generator
+from tests.command import gica
 from tests.held import kill_in
 
-COMMAND = [sys.executable, "-m", "gica_ops.cli"]
+
+def paths_in(folder: Path, **names: str) -> list[str]:
+    """The options for an image, a mask and an output in this folder."""
+    names = {"image": "image.png", "mask": "mask.png", "output": "out.png"} | names
+    return [f"--{option}={folder / name}" for option, name in names.items()]
 
 
-def gica(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True)
-
-
-def inpaint(
-    folder: Path, image: str = "image.png", mask: str = "mask.png", output: str = "out.png"
-):
-    paths = (str(folder / name) for name in (image, mask, output))
-    return gica(*("inpaint",), *sum(zip(("--image", "--mask", "--output"), paths, strict=True), ()))
+def inpaint(folder: Path, **names: str) -> subprocess.CompletedProcess[str]:
+    return gica("inpaint", *paths_in(folder, **names))
 
 
 @pytest.fixture
@@ -43,7 +40,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_known_pixels_stay_and_the_last_line_says_where_and_how_long(folder):
-    done = inpaint(folder)
+    command = [sys.executable, "-m", "gica_ops.cli", "inpaint", *paths_in(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert str(folder / "out.png") in done.stdout and " s\n" in done.stdout
     before, after = (np.asarray(Image.open(folder / name)) for name in ("image.png", "out.png"))
@@ -90,9 +88,8 @@ def test_bad_input_is_a_sentence_and_writes_nothing(folder):
         {"output": "folder.png"},
     ]
     before = sorted(folder.rglob("*"))
-    with ThreadPoolExecutor(2) as pool:
-        outcomes = list(pool.map(lambda case: inpaint(folder, **case), cases))
-    for case, done in zip(cases, outcomes, strict=True):
+    for case in cases:
+        done = inpaint(folder, **case)
         assert done.returncode == 1, case
         assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr, case
         assert done.stderr.count("\n") == 1, (case, done.stderr)

@@ -6,8 +6,7 @@ import csv
 import json
 import re
 import signal
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from gica_ops.commands.evaluate import evaluate
+from tests.command import gica
 from tests.held import kill_in
 
-COMMAND = [sys.executable, "-m", "gica_ops.cli", "evaluate"]
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True)
+run = partial(gica, "evaluate")
 
 
 def command(*options: str) -> Result:

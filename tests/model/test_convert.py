@@ -7,16 +7,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
-from gica_ops import cli
 from gica_ops.model import Generator, load_tf_variables, swap_rgb
 from gica_ops.model.tf_checkpoint import list_tf_checkpoint, read_tf_checkpoint
+from tests.command import gica
 from tests.golden import FOLDER
 from tests.golden_networks import read, seeded
 from tests.held import kill_in
@@ -27,27 +27,10 @@ SMALL = FOLDER / "checkpoint_v1_training_small"
 FILES = {"model.safetensors", "config.json"}
 
 
-class Outcome:
-    """What the command came to, run in this process."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
+convert = partial(gica, "convert")
 
 
-@pytest.fixture
-def convert(monkeypatch, capsys):
-    def run(*arguments: str | Path) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["gica", "convert", *map(str, arguments)])
-        monkeypatch.setattr(signal, "signal", lambda *_: None)
-        with pytest.raises(SystemExit) as leave:
-            cli.main()
-        code = leave.value.code
-        return Outcome(code if isinstance(code, int) else 0, *capsys.readouterr())
-
-    return run
-
-
-def test_the_original_s_weights_end_to_end(tmp_path, convert):
+def test_the_original_s_weights_end_to_end(tmp_path):
     """TensorFlow's index, data drawn from its seed, and the pictures TensorFlow made of it."""
     checkpoint = tmp_path / "checkpoint"
     shutil.copytree(FOLDER / "checkpoint_v1_generator_cnum32", checkpoint)
@@ -55,8 +38,8 @@ def test_the_original_s_weights_end_to_end(tmp_path, convert):
     data = b"".join(drawn[name].tobytes() for name in sorted(drawn))
     (checkpoint / "model.ckpt.data-00000-of-00001").write_bytes(data)
     done = convert(checkpoint, tmp_path / "out")
-    assert (done.code, done.err) == (0, "")
-    assert "v1, cnum 32, 3,601,542 parameters" in done.out and "from BGR to RGB" in done.out
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "v1, cnum 32, 3,601,542 parameters" in done.stdout and "from BGR to RGB" in done.stdout
     golden = {name: torch.tensor(value) for name, value in read("generator_v1_cnum32_64x64").items()
               if name in ("x", "mask", "x_stage1", "x_stage2")}  # fmt: skip
     generator = Generator.from_pretrained(tmp_path / "out")
@@ -67,10 +50,10 @@ def test_the_original_s_weights_end_to_end(tmp_path, convert):
 
 
 @pytest.mark.parametrize("form", ["", "snap-1", "snap-1.index", "snap-1.data-00000-of-00001"])
-def test_every_form_of_a_checkpoint_s_name(tmp_path, convert, form):
+def test_every_form_of_a_checkpoint_s_name(tmp_path, form):
     out = tmp_path / "out"
     done = convert(SMALL / form, out)
-    assert done.code == 0, done.err
+    assert done.returncode == 0, done.stderr
     assert {p.name for p in out.iterdir()} - {"README.md"} == FILES
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     original = Generator.v1(cnum=4)
@@ -80,9 +63,9 @@ def test_every_form_of_a_checkpoint_s_name(tmp_path, convert, form):
     assert all(torch.equal(state[name], expected[name]) for name in expected)
 
 
-def test_dtype_and_channels(tmp_path, convert):
+def test_dtype_and_channels(tmp_path):
     done = convert(SMALL, tmp_path / "out", "--dtype", "float16", "--channels", "rgb")
-    assert done.code == 0 and "as they are" in done.out and "float16" in done.out
+    assert done.returncode == 0 and "as they are" in done.stdout and "float16" in done.stdout
     tensors = safetensors.torch.load_file(tmp_path / "out" / "model.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
     kernel = read_tf_checkpoint(SMALL)["inpaint_net/conv1/kernel"].transpose(3, 2, 0, 1)
@@ -91,14 +74,14 @@ def test_dtype_and_channels(tmp_path, convert):
 
 @pytest.mark.parametrize("port", PORTS)
 @pytest.mark.parametrize("channels", ["auto", "bgr"])
-def test_ports(tmp_path, convert, port, channels):
+def test_ports(tmp_path, port, channels):
     generator = Generator(PORTS[port][1])
     torch.save({"G": port_state(port, generator)}, tmp_path / "weights.pth")
     done = convert(tmp_path / "weights.pth", tmp_path / "out", "--channels", channels)
-    assert done.code == 0, done.err
+    assert done.returncode == 0, done.stderr
     config = generator.config
-    assert f"{config.version}, cnum {config.cnum}" in done.out
-    assert f"padding {config.padding!r}, attention {config.semantics!r}" in done.out
+    assert f"{config.version}, cnum {config.cnum}" in done.stdout
+    assert f"padding {config.padding!r}, attention {config.semantics!r}" in done.stdout
     written = json.loads((tmp_path / "out" / "config.json").read_text())
     assert (written["padding"], written["semantics"]) == (config.padding, config.semantics)
     expected = generator.state_dict()
@@ -107,7 +90,7 @@ def test_ports(tmp_path, convert, port, channels):
     assert all(torch.equal(state[name], expected[name]) for name in expected)
 
 
-def test_v2_of_tensorflow_without_a_critic(tmp_path, convert):
+def test_v2_of_tensorflow_without_a_critic(tmp_path):
     generator = Generator.v2(cnum=8)
     shapes = {}
     for layer, module in generator.named_modules():
@@ -120,27 +103,31 @@ def test_v2_of_tensorflow_without_a_critic(tmp_path, convert):
             shapes |= {f"{name}/kernel": (height, width, channels, out), f"{name}/bias": (out,)}
     tf_writer.write(tmp_path / "model", seeded(shapes, seed=3, gain=1.0, bias_std=0.1), shards=2)
     done = convert(tmp_path / "model", tmp_path / "out")
-    assert done.code == 0, done.err
-    assert "v2, cnum 8" in done.out
+    assert done.returncode == 0, done.stderr
+    assert "v2, cnum 8" in done.stdout
     assert Generator.from_pretrained(tmp_path / "out").config == generator.config
 
 
-def test_what_is_there_is_kept_unless_overwriting_is_asked_for(tmp_path, convert):
+def test_what_is_there_is_kept_unless_overwriting_is_asked_for(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    assert convert(SMALL, out).code == 0  # empty
+    assert convert(SMALL, out).returncode == 0  # empty
     (out / "notes.txt").write_text("mine")
     before = {p.name: p.read_bytes() for p in out.iterdir()}
     done = convert(SMALL, out, "--dtype", "float16")
-    assert done.code == 1 and "OUT must be new or empty" in done.err and done.err.count("\n") == 1
+    assert (
+        done.returncode == 1
+        and "OUT must be new or empty" in done.stderr
+        and done.stderr.count("\n") == 1
+    )
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
-    assert convert(SMALL, out, "--dtype", "float16", "--overwrite").code == 0
+    assert convert(SMALL, out, "--dtype", "float16", "--overwrite").returncode == 0
     after = {p.name: p.read_bytes() for p in out.iterdir()}
     assert after["notes.txt"] == b"mine" and after.keys() == before.keys()
     assert len(after["model.safetensors"]) < len(before["model.safetensors"])
 
 
-def test_bad_input_is_a_sentence_and_writes_nothing(tmp_path, convert):
+def test_bad_input_is_a_sentence_and_writes_nothing(tmp_path):
     cut = tmp_path / "cut"
     shutil.copytree(SMALL, cut)
     with open(cut / "snap-1.data-00000-of-00001", "r+b") as file:
@@ -170,12 +157,12 @@ def test_bad_input_is_a_sentence_and_writes_nothing(tmp_path, convert):
     before = sorted(tmp_path.rglob("*"))
     for (checkpoint, out, *options), sentence in cases.items():
         done = convert(checkpoint, tmp_path / out, *options)
-        assert done.code == 1 and done.out == "", checkpoint
-        assert done.err.startswith("error: ") and done.err.count("\n") == 1, done.err
-        assert sentence in done.err, done.err
+        assert done.returncode == 1 and done.stdout == "", checkpoint
+        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+        assert sentence in done.stderr, done.stderr
         assert sorted(tmp_path.rglob("*")) == before, checkpoint
-    assert convert(SMALL, tmp_path / "out", "--dtype", "int8").code == 2
-    assert convert(SMALL).code == 2
+    assert convert(SMALL, tmp_path / "out", "--dtype", "int8").returncode == 2
+    assert convert(SMALL).returncode == 2
 
 
 @pytest.mark.parametrize(

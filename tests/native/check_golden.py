@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -85,8 +86,12 @@ def bounds(case: golden.Case, arithmetic: Arithmetic, g: Tensor | None) -> tuple
     return truth, allowed
 
 
-def check(case: golden.Case) -> tuple[float, str]:
+def check_file(file: Path) -> tuple[float, str]:
     """The worst error of a file, as a share of what is allowed, and where it was."""
+    return check(golden.read(file))
+
+
+def check(case: golden.Case) -> tuple[float, str]:
     worst, where = 0.0, "no error at all"
     for arithmetic in ARITHMETICS:
         problem = case.problem.to(arithmetic.dtype)
@@ -120,12 +125,12 @@ def main() -> int:
     torch.set_num_threads(1)
     builder.load_emulated()
     failed = 0
-    for file in files:
-        case = golden.read(file)
-        worst, where = check(case)
-        verdict = "ok  " if worst <= 1 else "FAIL"
-        failed += verdict == "FAIL"
-        print(f"{verdict} {case.name:44s} {worst:6.2f}  {where}", flush=True)
+    with ProcessPoolExecutor() as pool:
+        for file, (worst, where) in zip(files, pool.map(check_file, files), strict=True):
+            verdict = "ok  " if worst <= 1 else "FAIL"
+            failed += verdict == "FAIL"
+            name = file.stem.removeprefix(golden.PREFIX)
+            print(f"{verdict} {name:44s} {worst:6.2f}  {where}", flush=True)
     print(f"{len(files)} files, {failed} failed")
     return 1 if failed else 0
 
