@@ -102,12 +102,22 @@ def test_wrong_usage_says_what_is_missing():
     assert gica("nothing").returncode == 2
 
 
-@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("place", [("gica_ops.inpainting.exemplar", "fill"), ("os", "replace")])
+FILLING, WRITING = ("gica_ops.inpainting.exemplar", "fill"), ("os", "replace")
+
+
+@pytest.mark.parametrize(
+    ("place", "kill"),
+    [
+        (FILLING, signal.SIGINT),
+        (FILLING, signal.SIGTERM),
+        (WRITING, signal.SIGTERM),
+        (WRITING, signal.SIGKILL),
+    ],
+)
 def test_a_killed_process_leaves_nothing_half_written(folder, kill, place):
     paths = [f"--{name}={folder / name}.png" for name in ("image", "mask", "output")]
     # A file that is being written is written to its end.
-    seconds = 2 if place == ("os", "replace") else 100
+    seconds = 2 if place == WRITING else 100
     kill_in(*place, ["inpaint", "--method=exemplar", *paths], kill, seconds)
     left = {path.name for path in folder.iterdir()} - {"image.png", "mask.png"}
     # Nothing can tidy up after SIGKILL, but what is left then is not the output.
