@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -165,15 +166,17 @@ def roofline(path: Path, record: Record, rows: Sequence[Row]) -> None:
             f"{peak:.0f} GFLOP/s, {copy:.0f} GB/s measured", (high, peak), (0, 6),
             textcoords="offset points", ha="right", fontsize=11,
         )  # fmt: skip
+        lowest = low * copy
         for method in methods_of(counted):
             own = [row for row in counted if row.method == method and row.problem.dtype == dtype]
+            rates = [row.executed / row.times.median / 1e9 for row in own]
+            lowest = min([lowest, *rates])
             axes.plot(
-                [intensity[id(row)] for row in own],
-                [row.executed / row.times.median / 1e9 for row in own],
-                "o", color=colour(method), label=method,
-            )  # fmt: skip
+                [intensity[id(row)] for row in own], rates, "o", color=colour(method), label=method
+            )
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.set_ylim(bottom=10 ** math.floor(math.log10(lowest)))  # whole decades have labels
         axes.set_xlabel("executed operations per byte of inputs and results")
         axes.set_ylabel("executed GFLOP/s")
-        axes.legend()
+        axes.legend(loc="lower right")
