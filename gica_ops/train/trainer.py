@@ -63,7 +63,8 @@ class Trainer:
     ) -> None:
         self.config = config
         self.folder = Path(folder)
-        self.accelerator = Accelerator()
+        # Without a device it has to be told so, or each process would train for itself.
+        self.accelerator = Accelerator(cpu=not torch.accelerator.is_available())
         processes = self.accelerator.num_processes
         if config.batch % (processes * config.accumulate):
             raise ValueError(

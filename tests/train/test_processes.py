@@ -99,6 +99,14 @@ def test_two_processes_are_one(tmp_path):
     same(run(longer, tmp_path / "two"), run(longer, tmp_path / "one"))
 
 
+def test_processes_share_a_batch(tmp_path):
+    """Each knows of the others: two that train for themselves would not mind an odd batch."""
+    process = start(command(*options(tiny(batch=5), tmp_path / "run"), processes=2))
+    _, said = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 1
+    assert "batch must be a multiple of processes times accumulate, 2 * 1, got 5" in said
+
+
 def same(found: list[dict[str, float]], wanted: list[dict[str, float]]) -> None:
     assert len(found) == len(wanted)
     for a, b in zip(found, wanted, strict=True):
