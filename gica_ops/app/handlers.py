@@ -103,6 +103,17 @@ class Handlers:
             self._file(done.arrows),
         ]
 
+    def begin(self, request: gr.Request) -> list[Any]:
+        """The button that stops, in place of the one that fills."""
+        self._session(request).stop(False)
+        return [gr.update(visible=False), gr.update(visible=True)]
+
+    def end(self) -> list[Any]:
+        return [gr.update(visible=True), gr.update(visible=False)]
+
+    def stop(self, request: gr.Request) -> None:
+        self._session(request).stop()
+
     @in_sentences
     def go_on(self, request: gr.Request) -> list[Any]:
         session = self._session(request)

@@ -50,6 +50,7 @@ def build_page(handlers: Handlers, method: str, at_once: int = 2) -> gr.Blocks:
                 drop = gr.File(label="Photograph", file_types=["image"], height=HEIGHT)
                 editor = _editor()
                 fill = gr.Button("Fill", variant="primary", size="lg", interactive=False)
+                stop = gr.Button("Stop", variant="stop", size="lg", visible=False)
                 with gr.Column(visible=False) as settings:
                     with gr.Row():
                         way = gr.Radio(
@@ -90,13 +91,14 @@ def build_page(handlers: Handlers, method: str, at_once: int = 2) -> gr.Blocks:
         mask.upload(handlers.load_mask, mask, editor, **quick)
         go_on.click(handlers.go_on, None, board, show_progress_on=editor, **quick)
         undo.click(handlers.undo, None, board, show_progress_on=editor, **quick)
-        fill.click(
+        fill.click(handlers.begin, None, [fill, stop], queue=False).then(
             handlers.fill,
             [editor, way, seed],
             [result, download, said, go_on, attention, wheel, arrows],
             show_progress_on=result,
             concurrency_limit=at_once,
-        )
+        ).then(handlers.end, None, [fill, stop], queue=False)
+        stop.click(handlers.stop, None, None, queue=False)
         page.unload(handlers.leave)
     return page
 

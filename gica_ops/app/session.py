@@ -42,7 +42,7 @@ class Filling(NamedTuple):
 
 
 class Stopped(Exception):
-    """Nobody waits for this filling any more."""
+    """This filling was stopped, or nobody waits for it any more."""
 
 
 def fill(
@@ -103,6 +103,7 @@ class Session:
         self.result: Photograph | None
         self._history: list[Photograph]
         self._loaded: Tensor | None  # the hole of a mask's file, at the photograph's size
+        self._stopped = False
         self._show([])
 
     @property
@@ -143,19 +144,28 @@ class Session:
         seed: int,
         progress: Callable[[float], None],
     ) -> Filling:
-        """`fill` with the hole painted. Raises Stopped when another picture has taken the place."""
+        """`fill` with the hole painted. Raises Stopped after `stop`, and where another picture has
+        taken the place."""
         photograph = self._photograph()
 
         def report(share: float) -> None:
-            if not self._history or self._history[-1] is not photograph:
+            if self._stopped or not self._history or self._history[-1] is not photograph:
                 raise Stopped
             progress(share)
 
-        hole = self.hole(layers)
-        done = fill(photograph, hole, self.settings, method=method, seed=seed, progress=report)
-        report(1.0)
+        try:
+            hole = self.hole(layers)
+            done = fill(photograph, hole, self.settings, method=method, seed=seed, progress=report)
+            report(1.0)
+        finally:
+            self._stopped = False
         self.result = done.photograph
         return done
+
+    def stop(self, yes: bool = True) -> None:
+        """Ends the filling that is under way, or waits for its turn, at its next step; what there
+        was before it stays. `stop(False)` takes it back."""
+        self._stopped = yes
 
     def go_on(self) -> None:
         """Makes the result the photograph that is worked on."""

@@ -31,6 +31,7 @@ def test_a_photograph_is_painted_filled_and_downloaded(address, tmp_path):
         person.paint(stroke, (width, height))
         assert "filled by exemplar" in person.fill()
         after = Image.open(person.download(tmp_path))
+        assert not person.page.get_by_role("button", name="Stop").is_visible()
         person.page.get_by_role("button", name="Go on with the result").click()
         back = person.page.get_by_role("button", name="Back to the picture before")
         back.click()
@@ -43,6 +44,23 @@ def test_a_photograph_is_painted_filled_and_downloaded(address, tmp_path):
     away = distance(height, width, *stroke)
     assert not changed[away > 30].any()
     assert changed[away < 10].mean() > 0.5
+
+
+def test_a_filling_can_be_stopped(address, tmp_path):
+    size = (600, 600)
+    Image.open(PHOTO).convert("RGB").resize(size).save(tmp_path / "large.jpg", quality=80)
+    with browser() as chromium:
+        person = Person(chromium, address)
+        person.load(tmp_path / "large.jpg")
+        person.paint([(100, 300), (500, 300)], size)
+        fill, stop = (person.page.get_by_role("button", name=name) for name in ("Fill", "Stop"))
+        fill.click()
+        stop.click()
+        fill.wait_for()
+        stop.wait_for(state="hidden")
+        assert person.page.locator("#result img").count() == 0
+        assert "pixels filled" in person.fill()
+        assert person.errors == []
 
 
 def test_a_file_that_is_no_photograph_is_said_in_a_sentence(address, tmp_path):

@@ -133,6 +133,16 @@ def test_another_picture_stops_a_filling_that_is_under_way(tmp_path):
         filled(session)
 
 
+def test_a_filling_can_be_stopped_and_begun_again(tmp_path):
+    session = Session(SETTINGS)
+    session.open(saved(tmp_path / "a.png"))
+    first = filled(session).photograph
+    with pytest.raises(Stopped):
+        filled(session, progress=lambda share: session.stop())
+    assert session.result is first
+    assert filled(session).photograph is session.result is not first
+
+
 def test_seeds_and_what_is_asked_of_fill(tmp_path):
     photograph = open_photograph(saved(tmp_path / "a.png"), SETTINGS.limits)
     with pytest.raises(ValueError, match="Nothing is painted yet"):
