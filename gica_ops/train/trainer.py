@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -63,9 +64,14 @@ class Trainer:
     ) -> None:
         self.config = config
         self.folder = Path(folder)
-        # Without a device it has to be told so, or each process would train for itself.
+        # On the CPU Accelerate heeds torchrun only where it is told that there is nothing else.
         self.accelerator = Accelerator(cpu=not torch.accelerator.is_available())
         processes = self.accelerator.num_processes
+        if processes != (started := int(os.environ.get("WORLD_SIZE", 1))):
+            raise ValueError(
+                f"{started} processes were started, but Accelerate joins {processes} on "
+                f"{self.accelerator.device}: each would train for itself in the same folder"
+            )
         if config.batch % (processes * config.accumulate):
             raise ValueError(
                 f"batch must be a multiple of processes times accumulate, {processes} * "

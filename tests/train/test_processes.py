@@ -107,6 +107,14 @@ def test_processes_share_a_batch(tmp_path):
     assert "batch must be a multiple of processes times accumulate, 2 * 1, got 5" in said
 
 
+def test_processes_that_do_not_join_are_refused(tmp_path, monkeypatch):
+    run(tiny(steps=1, adversary="none"), tmp_path / "one")  # Accelerate has made up its mind
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="2 processes were started, but Accelerate joins 1 on cpu"):
+        run(tiny(steps=1), tmp_path / "two")
+    assert not (tmp_path / "two").exists()
+
+
 def same(found: list[dict[str, float]], wanted: list[dict[str, float]]) -> None:
     assert len(found) == len(wanted)
     for a, b in zip(found, wanted, strict=True):
