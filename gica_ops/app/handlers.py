@@ -105,10 +105,11 @@ class Handlers:
 
     def begin(self, request: gr.Request) -> list[Any]:
         """The button that stops, in place of the one that fills."""
-        self._session(request).stop(False)
+        self._session(request).begin()
         return [gr.update(visible=False), gr.update(visible=True)]
 
     def end(self) -> list[Any]:
+        """The reverse of `begin`."""
         return [gr.update(visible=True), gr.update(visible=False)]
 
     def stop(self, request: gr.Request) -> None:

@@ -153,19 +153,20 @@ class Session:
                 raise Stopped
             progress(share)
 
-        try:
-            hole = self.hole(layers)
-            done = fill(photograph, hole, self.settings, method=method, seed=seed, progress=report)
-            report(1.0)
-        finally:
-            self._stopped = False
+        hole = self.hole(layers)
+        done = fill(photograph, hole, self.settings, method=method, seed=seed, progress=report)
+        report(1.0)
         self.result = done.photograph
         return done
 
-    def stop(self, yes: bool = True) -> None:
+    def begin(self) -> None:
+        """Comes before `fill`, as soon as it is asked for: from here on `stop` is meant for it."""
+        self._stopped = False
+
+    def stop(self) -> None:
         """Ends the filling that is under way, or waits for its turn, at its next step; what there
-        was before it stays. `stop(False)` takes it back."""
-        self._stopped = yes
+        was before it stays."""
+        self._stopped = True
 
     def go_on(self) -> None:
         """Makes the result the photograph that is worked on."""

@@ -140,6 +140,9 @@ def test_a_filling_can_be_stopped_and_begun_again(tmp_path):
     with pytest.raises(Stopped):
         filled(session, progress=lambda share: session.stop())
     assert session.result is first
+    with pytest.raises(Stopped):  # stopped while it waits for its turn
+        filled(session)
+    session.begin()
     assert filled(session).photograph is session.result is not first
 
 
