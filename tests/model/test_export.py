@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-import sys
 import types
 import warnings
 
@@ -14,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from gica_ops import cli
 from gica_ops.model import Generator, GeneratorConfig
 from gica_ops.model import export as onnx_export
 from gica_ops.model.export import export_onnx
+from tests.command import gica
 
 VERSIONS = {"v1": 4, "v2": 8}
 # Of the kernels, so that pictures have contrast: initial weights make v2's next to black.
@@ -127,22 +126,15 @@ def same_in_onnx(path, generator: Generator, inputs: list[Tensor]) -> None:
         np.testing.assert_allclose(a, b.numpy(), rtol=0, atol=1e-5)
 
 
-def convert(monkeypatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["gica", "convert", *map(str, arguments)])
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
-    with pytest.raises(SystemExit) as leave:
-        cli.main()
-    return leave.value.code
-
-
-def test_convert_writes_onnx_files_that_compute_the_same(tmp_path, monkeypatch, capsys):
+def test_convert_writes_onnx_files_that_compute_the_same(tmp_path):
     pytest.importorskip("onnxscript")
     generator = make("v1")
     generator.save_pretrained(tmp_path / "net")
     out = tmp_path / "net.onnx"
-    assert convert(monkeypatch, tmp_path / "net", out, "--size", "30x41") == 0
-    said = capsys.readouterr()
-    assert "onnxruntime differs from PyTorch by" in said.out and "torchvision" not in said.err
+    done = gica("convert", tmp_path / "net", out, "--size", "30x41")
+    assert done.returncode == 0, done.stderr
+    assert "onnxruntime differs from PyTorch by" in done.stdout
+    assert "torchvision" not in done.stderr
     same_in_onnx(out, generator, picture((30, 41), batch=3))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net", "net.onnx"]
     # The comparison that was made sees another bias.
@@ -164,7 +156,7 @@ def test_one_onnx_file_for_all_sizes(tmp_path, version):
         same_in_onnx(tmp_path / "net.onnx", copy.deepcopy(generator).float(), picture(size, i))
 
 
-def test_onnx_files_that_cannot_be_are_sentences(tmp_path, monkeypatch, capsys):
+def test_onnx_files_that_cannot_be_are_sentences(tmp_path):
     (tmp_path / "there.onnx").write_text("mine")
     (tmp_path / "folder.onnx").mkdir()
     make("v1").save_pretrained(tmp_path / "net")
@@ -179,8 +171,9 @@ def test_onnx_files_that_cannot_be_are_sentences(tmp_path, monkeypatch, capsys):
     }
     before = sorted(tmp_path.rglob("*"))
     for (out, *options), words in cases.items():
-        assert convert(monkeypatch, tmp_path / "net", tmp_path / out, *options) == 1
-        said = capsys.readouterr().err
+        done = gica("convert", tmp_path / "net", tmp_path / out, *options)
+        said = done.stderr
+        assert done.returncode == 1, said
         assert words in said and said.count("\n") == 1, said
     assert sorted(tmp_path.rglob("*")) == before
     assert (tmp_path / "there.onnx").read_text() == "mine"

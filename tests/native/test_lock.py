@@ -1,3 +1,5 @@
+"""Several processes build the same thing."""
+
 from __future__ import annotations
 
 import os
