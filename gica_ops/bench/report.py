@@ -133,8 +133,8 @@ def growth_body(record: Record, where: str, images: Path, name: str) -> str:
         f" others whole matrices, O(N^2); {steepness(sizes, 'memory')}. A curve ends, with a cross,"
         " where the memory does.\n",
         picture("Memory over size", images, f"{name}_memory"),
-        f"Time over the masked share, at {side} x {side}: the hole takes candidates away, which the"
-        " kernels need not paste.\n",
+        f"Time over the masked share, at {side} x {side}: the hole takes candidates away, and with"
+        " them changes the share of blocks that live (the table's last column).\n",
         picture("Time over the masked share", images, f"{name}_hole"),
         f"Time over the share of live blocks, at {side} x {side}: features of more and less"
         " contrast. Scores are computed in any case, the rest only where blocks live.\n",
