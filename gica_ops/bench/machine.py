@@ -8,9 +8,10 @@ import platform
 import re
 import shlex
 import shutil
+import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from .. import __version__, _native
 from ..info import commit
 from .timing import Clock, Times
 
-__all__ = ["describe", "measure_rates", "processor"]
+__all__ = ["describe", "measure_rates", "middle_rates", "processor"]
 
 
 def describe(threads: int, device: str = "cpu") -> dict[str, Any]:
@@ -118,6 +119,19 @@ def measure_rates(device: str, dtypes: list[str], rounds: int = 5) -> dict[str, 
     target = torch.empty_like(source)
     rates["copy"] = 2 * size / best(clock, lambda: target.copy_(source), rounds)
     return rates
+
+
+def middle_rates(several: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The medians of what was measured several times.
+
+    >>> middle_rates([{"matrix": {"float32": rate}, "copy": 1.0} for rate in (3.0, 1.0, 2.0)])
+    {'matrix': {'float32': 2.0}, 'copy': 1.0}
+    """
+    matrix = {
+        dtype: statistics.median(rates["matrix"][dtype] for rates in several)
+        for dtype in several[0]["matrix"]
+    }
+    return {"matrix": matrix, "copy": statistics.median(rates["copy"] for rates in several)}
 
 
 def best(clock: Clock, run: Callable[[], object], rounds: int) -> float:

@@ -57,6 +57,18 @@ class Row:
     def times(self) -> Times:
         return Times(self.seconds)
 
+    def joined(self, later: Row) -> Row:
+        """This row with the runs of a later visit to the same problem; a failure stays one."""
+        if not (self.measured and later.measured):
+            return later if self.measured else self
+        known = [n for n in (self.extra_bytes, later.extra_bytes) if n is not None]
+        return dataclasses.replace(
+            self,
+            seconds=self.seconds + later.seconds,
+            extra_bytes=max(known, default=None),
+            errors={name: max(error, later.errors[name]) for name, error in self.errors.items()},
+        )
+
     @property
     def executed(self) -> float:
         """Operations of the products that were computed."""

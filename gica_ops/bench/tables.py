@@ -86,8 +86,11 @@ def source(record: Record, where: str) -> str:
     )
 
 
-def changes_text(changes: Iterable[Change]) -> str:
-    """A line for each change: medians in milliseconds, ratio, its range, the verdict."""
+def changes_text(changes: Iterable[Change], machine: dict[str, float]) -> str:
+    """A line for each change: medians in milliseconds, ratio, its range, the verdict.
+
+    machine: as `compare.machine_changes` has it; the last line.
+    """
     lines = [f"{'problem':<44}{'method':>10}{'before':>10}{'after':>10}{'ratio':>8}{'range':>16}"]
     for change in changes:
         row = change.after
@@ -98,4 +101,6 @@ def changes_text(changes: Iterable[Change]) -> str:
             text += f"{f'{change.low:.3f} - {change.high:.3f}':>16}"
         mark = "" if change.verdict == "same" else f"  {change.verdict}"
         lines.append(text + mark)
+    rates = ", ".join(f"{name} {ratio:.3f}" for name, ratio in machine.items())
+    lines.append(f"rates of the machine, after over before: {rates}")
     return "\n".join(lines)

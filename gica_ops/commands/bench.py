@@ -44,11 +44,20 @@ def several(name: str, default: tuple[str, ...], text: str) -> Any:
 )  # fmt: skip
 @click.option("--device", type=click.Choice(("cpu", "cuda")), default="cpu", show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="Of torch.  [default: all cores]")
-@click.option("--rounds", type=click.IntRange(1), default=11, show_default=True)
 @click.option(
-    "--seconds", type=click.FloatRange(0), default=8.0, show_default=True,
+    "--rounds", type=click.IntRange(1), default=60, show_default=True, help="Timed runs of a row."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0), default=12.0, show_default=True,
     help="Fewer rounds where a row would take longer: three, or one that takes longer alone.",
 )  # fmt: skip
+@click.option(
+    "--visits",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Go through all problems so often, in fresh processes, for a part of the rounds each.",
+)
 @click.option("--memory", type=click.IntRange(1), metavar="MIB", help="A method may take this.")
 @click.option("--profile", is_flag=True, help="Show the kernels of each row with their share.")
 @click.option("--record", type=click.Path(path_type=Path), help="Write the record to this file.")
@@ -71,6 +80,7 @@ def _measure(
     threads: int | None,
     rounds: int,
     seconds: float,
+    visits: int,
     memory: int | None,
     profile: bool,
     record: Path | None,
@@ -99,6 +109,7 @@ def _measure(
         methods or DEFAULT_METHODS,
         rounds=rounds,
         seconds=seconds,
+        visits=visits,
         threads=threads,
         most_bytes=None if memory is None else memory * 2**20,
         profile=profile,
@@ -116,10 +127,12 @@ def _measure(
 def compare(before: Path, after: Path) -> None:
     """Print the ratio of every row that two records share, and what changed beyond noise."""
     from ..bench.compare import compare as compared
+    from ..bench.compare import machine_changes
     from ..bench.record import Record
     from ..bench.tables import changes_text
 
-    click.echo(changes_text(compared(Record.read(before), Record.read(after))))
+    old, new = Record.read(before), Record.read(after)
+    click.echo(changes_text(compared(old, new), machine_changes(old, new)))
 
 
 @bench.command()

@@ -10,7 +10,7 @@ import torch
 from gica_ops.bench import session
 from gica_ops.bench.methods import reason_against
 from gica_ops.bench.problems import Inputs, Problem, parse_problem
-from gica_ops.bench.record import Record
+from gica_ops.bench.record import Record, Row
 from gica_ops.bench.timing import Times
 from gica_ops.bench.truth import CheckFailed, Truth
 from gica_ops.commands.bench import bench
@@ -79,6 +79,37 @@ def test_a_run_is_written_and_read_again(tmp_path, capsys):
     assert read.rows[0].live is not None
     bench.main(["compare", str(record), str(record)], standalone_mode=False)
     assert capsys.readouterr().out.count(" 1.000 ") == 2
+
+
+def test_every_visit_adds_its_share_of_the_rounds():
+    shown = []
+    record = session.measure(
+        [SMALL, dataclasses.replace(SMALL, fuse=False)],
+        ["gica"],
+        rounds=5,
+        visits=2,
+        row_done=lambda row, so_far: shown.append((row, len(so_far.rows))),
+    )
+    assert [len(row.seconds) for row in record.rows] == [6, 6]
+    assert shown == [(record.rows[0], 2), (record.rows[1], 2)]
+
+
+def test_a_run_of_more_than_the_seconds_is_timed_once():
+    shown = []
+    record = session.measure(
+        [SMALL], ["gica"], seconds=0, visits=3, row_done=lambda row, _: shown.append(row)
+    )
+    assert [len(row.seconds) for row in record.rows] == [1] and shown == list(record.rows)
+
+
+def test_rows_of_two_visits_are_one():
+    first = Row(SMALL, "gica", "measured", (1.0,), 5, {"output": 0.5})
+    later = Row(SMALL, "gica", "measured", (2.0, 3.0), 4, {"output": 0.7})
+    joined = first.joined(later)
+    assert joined.seconds == (1.0, 2.0, 3.0) and joined.extra_bytes == 5
+    assert joined.errors == {"output": 0.7}
+    stopped = Row(SMALL, "gica", "out of memory")
+    assert first.joined(stopped) == stopped.joined(first) == stopped
 
 
 def test_a_method_without_memory_is_a_row_that_says_so(tmp_path):

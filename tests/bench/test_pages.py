@@ -8,7 +8,7 @@ import json
 import pytest
 
 from benchmarks import bars
-from gica_ops.bench.compare import compare
+from gica_ops.bench.compare import compare, machine_changes
 from gica_ops.bench.growth import growth_problems
 from gica_ops.bench.problems import Problem
 from gica_ops.bench.record import Record, Row
@@ -72,6 +72,17 @@ def test_a_change_counts_beyond_the_noise(seconds, verdict):
     assert change.verdict == verdict
     assert change.ratio == pytest.approx(seconds)
     assert change.low < change.ratio < change.high
+
+
+def test_a_change_counts_beyond_that_of_the_machine():
+    before, slower = record(row(SIZES[0])), record(row(SIZES[0], seconds=1.2))
+    rates = {**RATES, "copy": RATES["copy"] / 1.25}
+    (change,) = compare(before, dataclasses.replace(slower, rates=rates))
+    assert change.verdict == "same"
+    assert machine_changes(before, dataclasses.replace(slower, rates=rates))["copy"] == 0.8
+    other = {**slower.about, "device": "another"}
+    (change,) = compare(before, dataclasses.replace(slower, rates=rates, about=other))
+    assert change.verdict == "slower"
 
 
 def test_records_that_share_nothing_are_not_compared():
