@@ -245,6 +245,17 @@ __device__ __forceinline__ Walk walk_of_block(const Shape& s, const Rect& strip)
   return walk;
 }
 
+// The elements of a run that lie in the strip, in the tile and in the background's row; none where end <= begin.
+struct OwnElements {
+  int begin, end;
+};
+template <class K>
+__device__ __forceinline__ OwnElements own_elements(int index, const Walk& walk, const Shape& s, const Rect& strip) {
+  const int i0 = RunsOfThread<K>::first_row(index), c0 = RunsOfThread<K>::first_column(index);
+  const int rows_left = strip.x1 - walk.x - i0, columns_left = min(K::columns, s.wb - walk.v) - c0;
+  return {max(0, -c0), min(K::run, min(rows_left, columns_left))};
+}
+
 // Row-major sums of a run, then column-major ones; the finished scores of the pair of rows before are stored.
 template <class K, bool fuse>
 __device__ __forceinline__ void finish_run(Run<K>& state, int index, const float (&scores)[K::run + 2],
@@ -268,10 +279,8 @@ __device__ __forceinline__ void finish_run(Run<K>& state, int index, const float
     }
   }
   if (emitted < 0) return;
-  // The elements of the run that lie in the strip, in the tile and in the background's row.
-  const int rows_left = strip.x1 - walk.x - i0, columns_left = min(K::columns, s.wb - walk.v) - c0;
-  const int begin = max(0, -c0), end = min(K::run, min(rows_left, columns_left));
-  const unsigned stored = end > begin ? (1u << end) - (1u << begin) : 0;
+  const OwnElements own = own_elements<K>(index, walk, s, strip);
+  const unsigned stored = own.end > own.begin ? (1u << own.end) - (1u << own.begin) : 0;
   const int row = (walk.y0 + emitted - strip.y0) * strip.width() + walk.x - strip.x0 + i0;
   // A strip has fewer than 2^32 scores (select.cpp).
   const unsigned first = static_cast<unsigned>(row) * s.row_stride + (walk.u0 + emitted) * s.wb + walk.v + c0;
@@ -286,18 +295,18 @@ __device__ __forceinline__ void finish_run(Run<K>& state, int index, const float
   }
 }
 
-// The patch scores of a run at the slots of the strip (slots.h), halo included. Two blocks may store the same score.
+// The patch scores of a run at the slots of the strip (slots.h): those that go into scores of the strip, which are the
+// run's own and its neighbours on the diagonal. Two blocks may store the same score.
 template <class K, bool fuse>
 __device__ __forceinline__ void keep_scores(int index, const float (&patches)[K::run + 2], const Walk& walk,
                                             const WalkCell& cell, int step, const Shape& s, const Rect& strip,
                                             float* kept) {
   constexpr int halo = fuse ? 1 : 0;
   const int i0 = RunsOfThread<K>::first_row(index), c0 = RunsOfThread<K>::first_column(index);
+  const OwnElements own = own_elements<K>(index, walk, s, strip);
+  if (own.begin >= own.end) return;
   const int width = strip.width() + 2 * halo, slot = walk.x - strip.x0 + i0 + halo - 1, q = cell.q + c0 - 1;
-  // The elements whose slot, column and position exist.
-  const int least = walk.v == 0 ? -halo : 0, most = min(K::columns, s.wb - walk.v + halo);
-  const int begin = max(max(1 - halo, -slot), max(least - c0 + 1, -q));
-  const int end = min(min(K::run + 1 + halo, width - slot), min(most - c0 + 1, s.Q - q));
+  const int begin = max(own.begin + 1 - halo, -q), end = min(own.end + 1 + halo, s.Q - q);
   const int group = walk.y0 - strip.y0 + step + halo;
   const unsigned first = static_cast<unsigned>(group * width + slot) * s.row_stride + q, down = s.row_stride + 1;
 #pragma unroll

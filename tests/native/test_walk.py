@@ -1,0 +1,73 @@
+"""The walk through both maps, emulated: tiles of either width, several of them, in every family, by
+the judge and in every order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from gica_ops.testing import Problem, make_problem
+from tests.judge import Standard
+from tests.native import emulated
+from tests.native.emulated import Schedule
+from tests.native.test_emulated_schedules import assert_same, orders
+
+pytestmark = pytest.mark.usefixtures("emulated_kernels")
+
+FAMILIES = [Schedule("sm80"), Schedule("sm90")]
+DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+
+# A tile takes 64 positions of a row of the foreground by 128 of the background, or by 64 where that
+# brings in less: up to 64 long, or from 129 to 192.
+PROBLEMS = {
+    "one tile": {"channels": 3, "size": (3, 5), "b_size": (2, 70)},
+    "a whole tile": {"size": (2, 64), "b_size": (2, 128)},
+    "two tiles of the foreground": {"size": (3, 70), "b_size": (3, 97), "query": True},
+    "three of the foreground, two of the background": {"size": (2, 131), "b_size": (2, 197)},
+    "a whole narrow tile": {"size": (3, 66), "b_size": (2, 64)},
+    "two narrow tiles": {"size": (3, 10), "b_size": (3, 130)},
+    "two steps of depth": {"channels": 100, "size": (4, 9), "b_size": (3, 66)},
+    "four steps of depth": {"channels": 256, "size": (2, 9), "b_size": (2, 65)},
+    "taller than wide": {"size": (21, 3), "b_size": (5, 72)},
+    "no propagation": {"size": (4, 11), "b_size": (4, 80), "fuse": False},
+    "two samples": {
+        "batch": 2, "size": (5, 20), "b_size": (4, 68), "mask": "per_sample", "semantics": "mmagic",
+    },
+}  # fmt: skip
+
+
+def problem_named(name: str, dtype: torch.dtype) -> Problem:
+    return make_problem(**{"mask": "irregular", **PROBLEMS[name]}, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_problems(name, dtype):
+    """Right, gradients too, and scores are the same in every family up to the order of sums."""
+    problem = problem_named(name, dtype)
+    standard = Standard(problem)
+    for schedule in FAMILIES:
+        standard.judge(partial(emulated.contextual_attention, schedule=schedule))
+    one, other = (emulated.match(**problem.match_arguments(), schedule=s) for s in FAMILIES)
+    assert torch.equal(one.offsets, other.offsets)
+    assert_close(one.scores, other.scores, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("schedule", FAMILIES, ids=lambda schedule: schedule.family)
+@pytest.mark.parametrize("name", ["two tiles of the foreground", "two steps of depth"])
+def test_no_order_changes_a_bit(emulated_kernels, name, schedule):
+    assert_same(emulated_kernels, problem_named(name, torch.bfloat16), orders(schedule))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", ["two tiles of the foreground", "two narrow tiles"])
+def test_strips_start_anywhere(name, dtype):
+    """A strip of a few tiles walks through parts of rows, and jumps where the map ends."""
+    standard = Standard(problem_named(name, dtype))
+    for schedule in FAMILIES:
+        strips = replace(schedule, scratch_limit=1)
+        standard.judge(partial(emulated.contextual_attention, schedule=strips))
