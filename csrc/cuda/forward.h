@@ -42,9 +42,9 @@ class Forward {
             [&](const Strip& strip) { return bytes_of<ForwardBuffers<E>>(s_, strip, path_); },
             [&](const Strip& strip) { return path_.cost(s_, strip); }),
         scratch_(call.scratch),
-        sample_(params.in, s_, !paste_sm90_takes<E>(call), scratch_),
+        sample_(params.in, s_, !sm90_takes<E>(call), scratch_),
         to_(ForwardBuffers<E>::take(s_, plan_.largest(), path_, scratch_)) {
-    if (paste_sm90_takes<E>(call)) sm90_ = PasteSm90Buffers::take(s_, {plan_.largest().grid}, call.device, scratch_);
+    if (sm90_takes<E>(call)) sm90_ = PasteSm90Buffers::take(s_, {plan_.largest().grid}, call.device, scratch_);
   }
 
   int64_t scratch() const { return scratch_.used(); }
@@ -52,8 +52,8 @@ class Forward {
   Outcome run() {
     for (int n = 0; n < s_.batch; ++n) {
       GICA_TRY(sample_.prepare(n, stream_));
-      if constexpr (kPasteSm90Exists<E>)
-        if (paste_sm90_takes<E>(call_)) GICA_TRY(prepare_paste_sm90(E{}, sm90_, params_.in.values, n, s_, stream_));
+      if constexpr (kSm90Exists<E>)
+        if (sm90_takes<E>(call_)) GICA_TRY(prepare_paste_sm90(E{}, sm90_, params_.in.values, n, s_, stream_));
       GICA_TRY(clear(map(n), map_size(), stream_));
       for (int i = 0; i < plan_.count(); ++i) GICA_TRY(run_strip(n, plan_.strip(i)));
     }
@@ -76,8 +76,8 @@ class Forward {
     const Attention attention = {to_.scores.propagated, strip.positions, out.max, out.sum, sample_.rows()};
     GICA_TRY(GICA_LAUNCH((gather_blocks<E>), dim3(grid.count()), dim3(kGatherThreads), 0, stream_, attention,
                          to_.summary.bounds, grid, s_, to_.blocks, to_.live, map(n)));
-    if constexpr (kPasteSm90Exists<E>)
-      if (paste_sm90_takes<E>(call_))
+    if constexpr (kSm90Exists<E>)
+      if (sm90_takes<E>(call_))
         return paste_sm90(E{},
                           {grid.foreground, grid.background, to_.blocks, to_.live, to_.list, to_.count,
                            params_.in.query, n, params_.y},

@@ -148,6 +148,21 @@ def test_scratch_does_not_grow_with_the_square_of_the_image(folder, size, which)
         assert recording.scratch <= 1024 * MIB
 
 
+@pytest.mark.parametrize("which", PASSES)
+def test_hopper_walks_by_its_own_products(folder, which):
+    """In 16 bits, where rows fill its wide tiles; others walk as every device does."""
+
+    def product(device: str, dtype: str, side: int) -> set[str]:
+        launches = record(which, dtype, Sizes((side, side)), DEVICES[device]).launches
+        found = (re.search("walk_scores.*(Warp(?:group)?Product)", x.kernel) for x in launches)
+        return {match.group(1) for match in found if match}
+
+    assert product("H200", "bfloat16", 256) == {"WarpgroupProduct"}
+    assert product("H200", "bfloat16", 128) == {"WarpProduct"}
+    assert product("H200", "float32", 256) == {"WarpProduct"}
+    assert product("RTX 4090", "bfloat16", 256) == {"WarpProduct"}
+
+
 def test_a_smaller_limit_on_scratch_is_kept(folder):
     """Down to what the smallest strip takes."""
     device = DEVICES["H200"]

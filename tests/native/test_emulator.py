@@ -41,6 +41,7 @@ PLANTED = [
     ("product_sm90", "wrong_bytes", (LATE, EAGER), "deadlock: .* and 16 bytes"),
     ("product_sm90", "no_init", (LATE, EAGER), "the mbarrier was not initialised"),
     ("product_sm90", "no_fence", (LATE, EAGER), "no wgmma_fence"),
+    ("layouts_sm90", "no_proxy_fence", (LATE, EAGER), "no fence_async_proxy since copies"),
     ("product_sm90", "no_full", (LATE,), "wrong: c|more arrivals than"),
     ("product_sm90", "left_copy", (LATE,), "while copies to its shared memory were under way"),
     ("product_cluster", "early_release", (LATE,), "wrong: c"),

@@ -57,5 +57,5 @@ def test_kernels_touch_no_memory_but_their_own():
 def test_emulated_kernels_touch_no_memory_but_their_own():
     """Memory of the device, and shared memory: of every block it is one allocation."""
     chosen = "(indices or tiny or strips or per_sample or dense) and not wraps"
-    files = [*sorted(HERE.glob("test_emulated*.py")), HERE / "test_sm90.py"]
+    files = [*sorted(HERE.glob("test_emulated*.py")), HERE / "test_sm90.py", HERE / "test_walk.py"]
     run_tests("gica_emulated", *files, "-k", chosen)

@@ -9,6 +9,7 @@
 #include "common/softmax.h"
 #include "gica/cuda.h"
 #include "sm80/walk.h"
+#include "sm90/entries.h"
 
 namespace gica::cuda {
 
@@ -137,9 +138,13 @@ template <bool keep, class T, class E>
 Outcome compute_scores(const Sample<T, E>& sample, const Rect& strip, const ScoreBuffers& to, const ScorePath& path,
                        const Call& call) {
   const Shape& s = sample.s;
-  if (path.walk)
-    return walk<E, keep>({sample.f, sample.b, sample.reciprocal_norm, sample.rows().wanted, to.propagated, to.scores},
-                         s, strip, call.device, call.stream);
+  if (path.walk) {
+    const WalkArguments<E> a = {sample.f,      sample.b, sample.reciprocal_norm, sample.rows().wanted,
+                                to.propagated, to.scores};
+    if constexpr (kSm90Exists<E>)
+      if (sm90_takes<E>(call) && walk_sm90_takes(E{}, s, call.device)) return walk_sm90(a, keep, s, strip, call.stream);
+    return walk<E, keep>(a, s, strip, call.device, call.stream);
+  }
   // The steps that serve every size of patch and propagation.
   using G = GramProduct<E>;
   const Slots slots = Slots::of(s, strip);

@@ -1,10 +1,11 @@
-// The paste of the sm90 family as the forward pass calls it. Its kernels are in files of their own
-// (instantiate/sm90_*), compiled for 9.0 alone: no other file sees their instructions.
+// The sm90 family's own kernels as the passes call them. They are in files of their own (instantiate/sm90_*), compiled
+// for 9.0 alone: no other file sees their instructions.
 #pragma once
 
 #include "common/element.h"
 #include "common/scratch.h"
 #include "common/tiles.h"
+#include "common/walk.h"
 #include "gica/cuda.h"
 #include "sm90/items.h"
 
@@ -12,12 +13,19 @@ namespace gica::cuda {
 
 // For the arithmetics of 16 bits.
 template <class E>
-constexpr bool kPasteSm90Exists = sizeof(typename E::Stored) == 2;
+constexpr bool kSm90Exists = sizeof(typename E::Stored) == 2;
 
 template <class E>
-bool paste_sm90_takes(const Call& call) {
-  return kPasteSm90Exists<E> && call.family == Family::sm90 && !call.generic_only;
+bool sm90_takes(const Call& call) {
+  return kSm90Exists<E> && call.family == Family::sm90 && !call.generic_only;
 }
+
+// Whether the walk of 9.0 is the one for a problem that a walk takes, and the walk of one strip: keep as in
+// walk_scores.
+bool walk_sm90_takes(BFloat16, const Shape& s, const Device& device);
+bool walk_sm90_takes(Half, const Shape& s, const Device& device);
+Outcome walk_sm90(const WalkArguments<BFloat16>& a, bool keep, const Shape& s, const Rect& strip, void* stream);
+Outcome walk_sm90(const WalkArguments<Half>& a, bool keep, const Shape& s, const Rect& strip, void* stream);
 
 // What the paste keeps in scratch beside what every family does.
 struct PasteSm90Buffers {

@@ -1,6 +1,7 @@
 // The two roles of the paste: one thread loads, warpgroups multiply.
 #pragma once
 
+#include "sm90/products.h"
 #include "sm90/stages.h"
 
 namespace gica::cuda {
@@ -47,13 +48,6 @@ struct Loader {
 
 constexpr int kTileSums = kTileSize * kSlabColumns / 128;  // of one thread
 
-__device__ __forceinline__ void multiply_16(float (&sums)[kTileSums], uint64_t a, uint64_t b, BFloat16) {
-  wgmma_bf16(sums, a, b);
-}
-__device__ __forceinline__ void multiply_16(float (&sums)[kTileSums], uint64_t a, uint64_t b, Half) {
-  wgmma_f16(sums, a, b);
-}
-
 // One warpgroup's products.
 template <class E>
 class Multiplier {
@@ -95,7 +89,7 @@ class Multiplier {
     const uint64_t a = wgmma_descriptor(stages_.block(i, consumer_)), b = wgmma_descriptor(stages_.slab(i));
     wgmma_fence();
 #pragma unroll
-    for (int k = 0; k < kTileSize / 16; ++k) multiply_16(sums, a + 2 * k, b + 2 * k, E{});
+    for (int k = 0; k < kTileSize / 16; ++k) multiply_16(sums, a + 2 * k, b + 2 * k, true, E{});
     wgmma_commit();
   }
 

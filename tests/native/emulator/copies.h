@@ -17,6 +17,7 @@ inline void copy_async(void* to, const void* from, uint32_t bytes, bool wanted, 
   if ((reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) & (bytes - 1)) {
     fail("cp.async: an address is not a multiple of " + std::to_string(bytes), site);
   }
+  current().copied = true;
   const Copy copy{to, from, bytes, wanted ? bytes : 0};
   if (options().eager) return land(copy);
   std::memset(to, 0xFF, bytes);  // from now on the copy may land at any time: the old contents are lost
@@ -36,6 +37,15 @@ inline void wait_for_copies(size_t groups) {
     while (copies.landed < end) land(copies.all[copies.landed++]);
   }
   if (copies.landed == copies.all.size() && copies.groups_landed == copies.group_ends.size()) copies.clear();
+  Thread& me = current();
+  if (me.copied && !me.unfenced) me.unfenced = true, me.block->unfenced++;
+  me.copied = false;
+}
+
+// What the thread's copies have brought is known to products of four warps from here on.
+inline void fence_copies() {
+  Thread& me = current();
+  if (me.unfenced) me.unfenced = false, me.block->unfenced--;
 }
 
 }  // namespace emulator

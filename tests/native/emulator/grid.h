@@ -93,6 +93,7 @@ inline void start_blocks(Machine& m, const Shape& shape, size_t first_block) {
     block.index = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
                    static_cast<unsigned>(i / grid.x / grid.y)};
     block.unfinished = block.thread_count;
+    block.unfenced = 0;
     block.at_barrier = 0;
     block.warpgroups.assign(block.warp_count / 4, {});
     for (NamedBarrier& barrier : block.named) {
@@ -110,6 +111,7 @@ inline void start_blocks(Machine& m, const Shape& shape, size_t first_block) {
   for (Thread& thread : m.threads) {
     thread.started = false;
     thread.copies.clear();
+    thread.copied = thread.unfenced = false;
   }
 }
 

@@ -70,6 +70,7 @@ struct Thread {
   Block* block = nullptr;
   Waiting waiting;
   Copies copies;
+  bool copied = false, unfenced = false;  // copies not yet waited for; copies landed that no fence made known
 };
 
 // Lanes of a warp on their way to a collective operation; free while none has arrived.
@@ -117,6 +118,7 @@ struct Block {
   NamedBarrier named[16];
   unsigned char* shared = nullptr;  // dynamic shared memory
   size_t shared_bytes = 0;
+  int unfenced = 0;  // threads that are
   std::vector<Warpgroup> warpgroups;
 };
 

@@ -87,7 +87,9 @@ inline void cluster_sync(Site site = Site::here()) {
   emulator::cluster_barrier(site);
 }
 
-inline void fence_async_proxy() {}
+inline void fence_async_proxy() {
+  emulator::fence_copies();
+}
 template <int Registers>
 void raise_registers() {}
 template <int Registers>

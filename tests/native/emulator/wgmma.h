@@ -7,6 +7,7 @@
 #include <string>
 
 #include "emulator/bulk_copies.h"
+#include "emulator/copies.h"
 #include "emulator/matrix.h"
 
 namespace emulator {
@@ -85,13 +86,14 @@ void multiply_tiles(const Block& block, uint64_t a, uint64_t b, int columns, boo
 
 template <class Element, int Count>
 void wgmma(const char* operation, float (&d)[Count], uint64_t a, uint64_t b, bool accumulate, Site site) {
-  static_assert(Count == 32 || Count == 64 || Count == 128);
+  static_assert(Count == 12 || Count == 32 || Count == 64 || Count == 128);
   const Block& block = *current().block;
   const auto inside = [&](uint64_t descriptor, int rows) {
     return ((descriptor & 0x3FFF) << 4) / kSwizzledAtom * kSwizzledAtom + rows * kSwizzledRow <= block.shared_bytes;
   };
   if (!inside(a, 64) || !inside(b, 2 * Count)) fail(std::string(operation) + ": a tile leaves shared memory", site);
   warpgroup_collective(operation, site, d, [&](Warpgroup& group) {
+    if (block.unfenced) fail(std::string(operation) + ": no fence_async_proxy since copies were waited for", site);
     if (!group.fenced) fail(std::string(operation) + ": no wgmma_fence since the last products were waited for", site);
     auto work = [=, &block, d = group.accumulators] { multiply_tiles<Element>(block, a, b, 2 * Count, accumulate, d); };
     if (options().eager) return work();

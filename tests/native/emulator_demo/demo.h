@@ -30,15 +30,16 @@ enum class Bug {
   wrong_bytes,        // an mbarrier waits for more bytes than there are
   no_init,            // an mbarrier is not initialised
   no_fence,           // a product without wgmma_fence
+  no_proxy_fence,     // a product of what cp.async brought without fence_async_proxy
   no_full,            // a stage is read without waiting for its copies
   left_copy,          // the kernel ends before its last copy has landed
   leave_early,        // a block ends while others of its cluster still reach into it
   count
 };
 constexpr const char* kBugNames[] = {
-    "none",        "no_barrier", "divergent_barrier", "divergent_shuffle", "out_of_bounds", "no_wait",
-    "no_guard",    "no_trans",   "misaligned",        "misaligned_copy",   "early_release", "wrong_count",
-    "wrong_bytes", "no_init",    "no_fence",          "no_full",           "left_copy",     "leave_early"};
+    "none",     "no_barrier",     "divergent_barrier", "divergent_shuffle", "out_of_bounds", "no_wait",     "no_guard",
+    "no_trans", "misaligned",     "misaligned_copy",   "early_release",     "wrong_count",   "wrong_bytes", "no_init",
+    "no_fence", "no_proxy_fence", "no_full",           "left_copy",         "leave_early"};
 static_assert(sizeof kBugNames / sizeof *kBugNames == static_cast<size_t>(Bug::count));
 
 // An empty string where everything is right.

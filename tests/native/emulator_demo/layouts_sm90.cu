@@ -1,6 +1,6 @@
 // Where the elements of the sm90 instructions' matrices lie. A tile that was loaded with 128-byte swizzle is read with
-// plain loads; a tile that was swizzled by plain stores is multiplied; element i of thread t's accumulators is stored
-// by the manual's rule. All of it has to be right.
+// plain loads; tiles that were swizzled by copies and by plain stores are multiplied; element i of thread t's
+// accumulators is stored by the manual's rule. All of it has to be right.
 #include "common/ptx_sm90.h"
 #include "demo.h"
 
@@ -38,14 +38,16 @@ __global__ void tile_kernel(const __grid_constant__ TensorMap map, const uint16_
 
 // c (64 x N) = 2 a b^T by a first product that overwrites, and one that adds. One warpgroup.
 template <class T, int N>
-__global__ void wgmma_kernel(const T* a, const T* b, float* c) {
+__global__ void wgmma_kernel(const T* a, const T* b, bool fence, float* c) {
 #if defined(GICA_EMULATED) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
   GICA_DYNAMIC_SHARED(raw);
   T *tile_a = reinterpret_cast<T*>(raw), *tile_b = tile_a + 64 * kDepth;
   const int t = threadIdx.x, warp = t / 32, group = t % 32 >> 2, member = t % 4;
-  for (int i = t; i < 64 * kDepth; i += 128) tile_a[place(i / kDepth, i % kDepth)] = a[i];
+  for (int i = 8 * t; i < 64 * kDepth; i += 8 * 128) cp_async_16(tile_a + place(i / kDepth, i % kDepth), a + i, true);
+  cp_async_commit();
   for (int i = t; i < N * kDepth; i += 128) tile_b[place(i / kDepth, i % kDepth)] = b[i];
-  fence_async_proxy();
+  cp_async_wait<0>();
+  if (fence) fence_async_proxy();
   __syncthreads();
   float d[N / 2];
 #pragma unroll
@@ -96,12 +98,12 @@ std::string check_tile() {
 }
 
 template <class T, int N>
-std::string check_wgmma(const char* name) {
+std::string check_wgmma(const char* name, Bug bug) {
   const std::vector<float> a = random_integers(64 * kDepth, 10), b = random_integers(N * kDepth, 11);
   const DeviceArray<T> device_a(converted<T>(a)), device_b(converted<T>(b));
   const DeviceArray<float> c(64 * N);
   const Outcome failed = GICA_LAUNCH((wgmma_kernel<T, N>), dim3(1), dim3(128), (64 + N) * kDepth * 2, nullptr,
-                                     device_a.data(), device_b.data(), c.data());
+                                     device_a.data(), device_b.data(), bug != Bug::no_proxy_fence, c.data());
   if (failed.error) return failure(failed);
   std::vector<float> wanted = product(a, b, 64, N, kDepth, true);
   for (float& v : wanted) v *= 2;
@@ -110,11 +112,12 @@ std::string check_wgmma(const char* name) {
 
 }  // namespace
 
-std::string layouts_sm90(Bug) {
+std::string layouts_sm90(Bug bug) {
   for (const std::string& wrong :
-       {check_tile(), check_wgmma<__nv_bfloat16, 64>("wgmma_bf16 n64"), check_wgmma<__nv_bfloat16, 128>("n128"),
-        check_wgmma<__nv_bfloat16, 256>("n256"), check_wgmma<__half, 64>("wgmma_f16 n64"),
-        check_wgmma<__half, 128>("wgmma_f16 n128"), check_wgmma<__half, 256>("wgmma_f16 n256")}) {
+       {check_tile(), check_wgmma<__nv_bfloat16, 24>("wgmma_bf16 n24", bug), check_wgmma<__nv_bfloat16, 64>("n64", bug),
+        check_wgmma<__nv_bfloat16, 128>("n128", bug), check_wgmma<__nv_bfloat16, 256>("n256", bug),
+        check_wgmma<__half, 24>("wgmma_f16 n24", bug), check_wgmma<__half, 64>("n64", bug),
+        check_wgmma<__half, 128>("n128", bug), check_wgmma<__half, 256>("n256", bug)}) {
     if (!wrong.empty()) return wrong;
   }
   return "";

@@ -46,8 +46,8 @@ __global__ __launch_bounds__(256, 1) void wrappers_kernel(const __grid_constant_
     mbarrier_wait_cluster(barrier, 0);
     fence_async_proxy();
     const uint64_t tile = wgmma_descriptor(shared);
-    out[threadIdx.x] =
-        sum_of_product<32>(tile, tile) + sum_of_product<64>(tile, tile) + sum_of_product<128>(tile, tile);
+    out[threadIdx.x] = sum_of_product<12>(tile, tile) + sum_of_product<32>(tile, tile) +
+                       sum_of_product<64>(tile, tile) + sum_of_product<128>(tile, tile);
   }
   cluster_sync();
 #endif

@@ -1,0 +1,98 @@
+// The walk of 9.0: its products are those of four warps, which read each operand from shared memory once for 64 rows.
+#pragma once
+
+#include "sm80/walk.h"
+#include "sm90/entries.h"
+#include "sm90/products.h"
+
+namespace gica::cuda {
+
+// Rows of 64 elements, their pieces of 16 bytes in the order in which the products of four warps look for them.
+template <class E, int rows>
+struct SwizzledTile {
+  using Stored = typename E::Stored;
+  static constexpr int elements = rows * kDepth<E>;
+  static_assert(kDepth<E> == 64 && rows % 8 == 0, "whole atoms of 8 rows of 128 bytes");
+
+  // As OperandTile's.
+  template <int threads, class Source>
+  static __device__ __forceinline__ void load(Stored* tile, const Source& source, int step) {
+#pragma unroll 1
+    for (int i = threadIdx.x; i < rows * 8; i += threads) {
+      const int line = i / 8, piece = i % 8;
+      const Stored* from = source(step, line, piece * kPerCopy<E>);
+      cp_async_16(tile + line * kDepth<E> + (piece ^ line % 8) * kPerCopy<E>, from, from != nullptr);
+    }
+  }
+};
+
+// A warpgroup takes 64 background positions by the whole foreground. The last one's begin before its share where that
+// is shorter, and the products that another has too are not stored.
+template <class E, int rows, int columns, int warps>
+struct WarpgroupProduct {
+  using Stored = typename E::Stored;
+  using Background = SwizzledTile<E, columns>;
+  using Foreground = SwizzledTile<E, rows>;
+  static constexpr int alignment = 1024, share = 64, parts = 3, part_rows = rows / parts;
+  static_assert(columns >= share && columns <= warps / 4 * share, "one share for each warpgroup");
+
+  // Before the barrier behind which products read them.
+  static __device__ __forceinline__ void wait_for_operands() {
+    cp_async_wait<0>();
+    fence_async_proxy();
+  }
+
+  template <class Store>
+  static __device__ __forceinline__ void multiply(const Stored* operands, int steps, const Store& store) {
+#pragma unroll 1
+    for (int part = 0; part < parts; ++part) multiply_part(operands, steps, part * part_rows, store);
+  }
+
+ private:
+  // In units of a descriptor.
+  static constexpr int step_apart = (Background::elements + Foreground::elements) * 2 / 16;
+
+  template <class Store>
+  static __device__ __forceinline__ void multiply_part(const Stored* operands, int steps, int part,
+                                                       const Store& store) {
+    const int own = threadIdx.x / 128 * share, first = min(own, columns - share);
+    float sums[part_rows / 2];
+    uint64_t b = wgmma_descriptor(operands + first * kDepth<E>),
+             f = wgmma_descriptor(operands + Background::elements + part * kDepth<E>);
+    int step = 0;
+#pragma unroll 1
+    do {
+      wgmma_fence();
+#pragma unroll
+      for (int k = 0; k < kDepth<E> / 16; ++k) multiply_16(sums, b + 2 * k, f + 2 * k, step + k > 0, E{});
+      wgmma_commit();
+      b += step_apart, f += step_apart;
+    } while (++step < steps);
+    wgmma_wait<0>();
+    const int lane = threadIdx.x % 32, q = first + threadIdx.x % 128 / 32 * 16 + lane / 4;
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+      if (q + 8 * half >= own)
+#pragma unroll
+        for (int n = 0; n < part_rows / 8; ++n)
+          store(q + 8 * half, part + n * 8 + lane % 4 * 2, sums[4 * n + 2 * half], sums[4 * n + 2 * half + 1]);
+  }
+};
+
+template <class E>
+using WarpgroupWalk = WalkShape<WarpgroupProduct, E, 128, 12>;
+
+// What narrow tiles serve better is left to them.
+template <class E>
+bool warpgroup_walk_takes(const Shape& s, const Device& device) {
+  using K = WarpgroupWalk<E>;
+  return K::shared_bytes(s.depth) <= device.shared_bytes && columns_brought<K>(s) <= columns_brought<NarrowWalk<E>>(s);
+}
+
+template <class E>
+Outcome launch_warpgroup_walk(const WalkArguments<E>& a, bool keep, const Shape& s, const Rect& strip, void* stream) {
+  using K = WarpgroupWalk<E>;
+  return keep ? launch_walk<K, true>(a, s, strip, stream) : launch_walk<K, false>(a, s, strip, stream);
+}
+
+}  // namespace gica::cuda
