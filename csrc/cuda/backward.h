@@ -83,7 +83,7 @@ class Backward {
         call_(call),
         stream_(call.stream),
         s_(shape_of(params.in)),
-        path_(ScorePath::of<E>(s_, call, true)),
+        path_(ScorePath::of<E>(s_, call, Walked::scores_and_patches)),
         plan_(
             s_, true, scratch_limit(call),
             [&](const Strip& strip) { return bytes_of<BackwardBuffers<E>>(s_, strip, path_); },
@@ -125,7 +125,7 @@ class Backward {
   // Attention again, its live blocks, and the gradient of the output in the order of the paste product.
   Outcome attend(int n, const Strip& strip, const BlockGrid& grid) {
     const int64_t map = int64_t{plain_tiles(s_.foreground_grid())} * plain_tiles(s_.background_grid());
-    GICA_TRY(compute_scores<true>(sample_, strip.positions, to_.scores, path_, call_));
+    GICA_TRY(compute_scores<Walked::scores_and_patches>(sample_, strip.positions, to_.scores, path_, call_));
     GICA_TRY(GICA_LAUNCH((gather_live_blocks<E>), dim3(grid.count()), dim3(kGatherThreads), 0, stream_,
                          attention(n, strip), grid, s_, params_.live + n * map, to_.bars, to_.live));
     return GICA_LAUNCH((phase_pixels<T, E>), dim3(grid.foreground.count() * kTileSize), dim3(128), 0, stream_,

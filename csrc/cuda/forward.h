@@ -18,7 +18,8 @@ struct ForwardBuffers {
     const BlockGrid grid{{strip.grid}, {s.background_grid()}};
     ForwardBuffers to;
     to.scores = ScoreBuffers::take(s, strip.positions, path, scratch);
-    to.summary.chunk_max = scratch.take<float>(int64_t{strip.positions.area()} * s.hb * chunks_across(s));
+    if (!path.weights())
+      to.summary.chunk_max = scratch.take<float>(int64_t{strip.positions.area()} * s.hb * chunks_across(s));
     to.summary.bounds = scratch.take<float>(int64_t{strip.positions.area()} * grid.across());
     to.blocks = scratch.take<typename E::Stored>(int64_t{grid.count()} * kBlockSize);
     to.live = scratch.take<int>(grid.count());
@@ -36,7 +37,8 @@ class Forward {
         call_(call),
         stream_(call.stream),
         s_(shape_of(params.in)),
-        path_(ScorePath::of<E>(s_, call, false)),
+        // Offsets are found in the scores.
+        path_(ScorePath::of<E>(s_, call, params.offsets ? Walked::scores : Walked::weights)),
         plan_(
             s_, false, scratch_limit(call),
             [&](const Strip& strip) { return bytes_of<ForwardBuffers<E>>(s_, strip, path_); },
@@ -52,7 +54,7 @@ class Forward {
   Outcome run() {
     for (int n = 0; n < s_.batch; ++n) {
       GICA_TRY(sample_.prepare(n, stream_));
-      if constexpr (kSm90Exists<E>)
+      if constexpr (kSixteenBits<E>)
         if (sm90_takes<E>(call_)) GICA_TRY(prepare_paste_sm90(E{}, sm90_, params_.in.values, n, s_, stream_));
       GICA_TRY(clear(map(n), map_size(), stream_));
       for (int i = 0; i < plan_.count(); ++i) GICA_TRY(run_strip(n, plan_.strip(i)));
@@ -64,19 +66,36 @@ class Forward {
   int64_t map_size() const { return int64_t{plain_tiles(s_.foreground_grid())} * plain_tiles(s_.background_grid()); }
   uint8_t* map(int n) const { return params_.live + n * map_size(); }
 
-  Outcome run_strip(int n, const Strip& strip) {
-    GICA_TRY(compute_scores<false>(sample_, strip.positions, to_.scores, path_, call_));
+  // Attention of a strip, and the blocks of it that live.
+  Outcome gather(int n, const Strip& strip, const BlockGrid& grid) {
+    const Rect& positions = strip.positions;
+    const ScoreBuffers& scores = to_.scores;
     const RowOutputs out = {static_cast<float*>(params_.row_max) + int64_t{n} * s_.P,
                             static_cast<float*>(params_.row_sum) + int64_t{n} * s_.P,
                             params_.offsets ? params_.offsets + int64_t{n} * 2 * s_.P : nullptr, nullptr};
+    const dim3 rows(positions.area()), row_threads(kRowThreads), blocks(grid.count()), threads(kGatherThreads);
+    if constexpr (kSixteenBits<E>)
+      if (path_.weights()) {
+        GICA_TRY(compute_scores<Walked::weights>(sample_, positions, scores, path_, call_));
+        GICA_TRY(GICA_LAUNCH(summarise_pieces, rows, row_threads, 0, stream_, scores.pieces, path_.pieces, positions,
+                             sample_.rows(), s_, grid.background, to_.summary.bounds, out));
+        const PieceAttention<E> attention = {static_cast<const typename E::Stored*>(scores.weights), scores.pieces,
+                                             path_.pieces, positions, out.sum};
+        return GICA_LAUNCH((gather_blocks<E, PieceAttention<E>>), blocks, threads, 0, stream_, attention,
+                           to_.summary.bounds, grid, s_, to_.blocks, to_.live, map(n));
+      }
+    GICA_TRY(compute_scores<Walked::scores>(sample_, positions, scores, path_, call_));
+    GICA_TRY(GICA_LAUNCH(summarise_rows, rows, row_threads, 0, stream_, scores.propagated, positions, sample_.rows(),
+                         s_, grid.background, to_.summary, out));
+    const Attention attention = {scores.propagated, positions, out.max, out.sum, sample_.rows()};
+    return GICA_LAUNCH((gather_blocks<E, Attention>), blocks, threads, 0, stream_, attention, to_.summary.bounds, grid,
+                       s_, to_.blocks, to_.live, map(n));
+  }
+
+  Outcome run_strip(int n, const Strip& strip) {
     const BlockGrid grid{{strip.grid}, sample_.background};
-    GICA_TRY(GICA_LAUNCH(summarise_rows, dim3(strip.positions.area()), dim3(kRowThreads), 0, stream_,
-                         to_.scores.propagated, strip.positions, sample_.rows(), s_, grid.background, to_.summary,
-                         out));
-    const Attention attention = {to_.scores.propagated, strip.positions, out.max, out.sum, sample_.rows()};
-    GICA_TRY(GICA_LAUNCH((gather_blocks<E>), dim3(grid.count()), dim3(kGatherThreads), 0, stream_, attention,
-                         to_.summary.bounds, grid, s_, to_.blocks, to_.live, map(n)));
-    if constexpr (kSm90Exists<E>)
+    GICA_TRY(gather(n, strip, grid));
+    if constexpr (kSixteenBits<E>)
       if (sm90_takes<E>(call_))
         return paste_sm90(E{},
                           {grid.foreground, grid.background, to_.blocks, to_.live, to_.list, to_.count,
@@ -116,7 +135,7 @@ class Match {
         call_(call),
         stream_(call.stream),
         s_(shape_of(params.in)),
-        path_(ScorePath::of<E>(s_, call, false)),
+        path_(ScorePath::of<E>(s_, call, Walked::scores)),
         plan_(
             s_, false, scratch_limit(call),
             [&](const Strip& strip) { return bytes_of<MatchBuffers>(s_, strip, path_); },
@@ -134,7 +153,7 @@ class Match {
                               static_cast<float*>(params_.scores) + int64_t{n} * s_.P};
       for (int i = 0; i < plan_.count(); ++i) {
         const Rect rows = plan_.strip(i).positions;
-        GICA_TRY(compute_scores<false>(sample_, rows, to_, path_, call_));
+        GICA_TRY(compute_scores<Walked::scores>(sample_, rows, to_, path_, call_));
         GICA_TRY(GICA_LAUNCH(match_rows, dim3(rows.area()), dim3(kRowThreads), 0, stream_, to_.propagated, rows,
                              sample_.rows(), s_, out));
       }

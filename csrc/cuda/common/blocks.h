@@ -21,7 +21,8 @@ __device__ __forceinline__ void list_positions(const TileTable& tiles, int tile,
 }
 
 // Abar[i, j] = the attention of the four patches over i towards those over j, in step.
-__device__ __forceinline__ float bar(const Attention& attention, const Shape& s, GridPosition f, GridPosition b) {
+template <class A>
+__device__ __forceinline__ float bar(const A& attention, const Shape& s, GridPosition f, GridPosition b) {
   float total = 0;
 #pragma unroll
   for (int a = 0; a < 2; ++a)
@@ -41,18 +42,15 @@ class WholeTiles {
   static constexpr int side = kTile + 1, positions = side * side, stride = positions + 1;
 
   // Every thread of the block takes part. f and b are the tiles' first positions.
-  static __device__ __forceinline__ void load(const Attention& attention, const Shape& s, GridPosition f,
-                                              GridPosition b, float* weights) {
+  template <class A>
+  static __device__ __forceinline__ void load(const A& attention, const Shape& s, GridPosition f, GridPosition b,
+                                              float* weights) {
     for (int line = threadIdx.x / 32; line < positions; line += kGatherThreads / 32) {
-      const int y = f.i - 1 + line / side, x = f.j - 1 + line % side;
-      const bool exists = attention.positions.contains(y, x);
-      const float sum = exists ? attention.sum[y * s.wf + x] : 0.f, max = exists ? attention.max[y * s.wf + x] : 0.f;
-      const float factor = Attention::factor(sum);
-      const float* row = sum != 0 ? attention.row(s, y, x) : nullptr;
+      const auto row = attention.row_at(s, f.i - 1 + line / side, f.j - 1 + line % side);
       for (int column = threadIdx.x % 32; column < positions; column += 32) {
-        const int u = b.i - 1 + column / side, v = b.j - 1 + column % side, q = u * s.wb + v;
-        const bool there = row && u >= 0 && u < s.hb && v >= 0 && v < s.wb && attention.in.valid[q];
-        weights[line * stride + column] = there ? attention.weight(s, row[q], max, factor) : 0.f;
+        const int u = b.i - 1 + column / side, v = b.j - 1 + column % side;
+        const bool there = row.exists() && u >= 0 && u < s.hb && v >= 0 && v < s.wb;
+        weights[line * stride + column] = there ? attention.weight(s, row, u, v) : 0.f;
       }
     }
   }
@@ -73,8 +71,9 @@ __device__ __forceinline__ int gather_row() {
 }
 
 // f and b are the positions of the tiles' slots.
-__device__ __forceinline__ void form_block(const Attention& attention, const Shape& s, const BlockGrid& grid,
-                                           int f_tile, int b_tile, const GridPosition* f, const GridPosition* b,
+template <class A>
+__device__ __forceinline__ void form_block(const A& attention, const Shape& s, const BlockGrid& grid, int f_tile,
+                                           int b_tile, const GridPosition* f, const GridPosition* b,
                                            float (&values)[kGatherRows]) {
   __shared__ float weights[WholeTiles::positions * WholeTiles::stride];
   const int column = gather_column(), first = gather_row();
@@ -100,30 +99,29 @@ __device__ __forceinline__ void store_block(const float (&values)[kGatherRows], 
 }
 
 // Could anything of the block be above the threshold? One position in front of each of the 64 per thread. NaN could.
-__device__ __forceinline__ bool may_live(const float* bounds, const Attention& attention, const Shape& s,
+__device__ __forceinline__ bool may_live(const float* bounds, const Rect& positions, const Shape& s,
                                          const BlockGrid& grid, int b_tile, const GridPosition* f) {
   static_assert(kGatherThreads == 4 * kTileSize, "four positions for each of the tile");
   const GridPosition at = f[threadIdx.x / 4];
   const int y = at.i - threadIdx.x / 2 % 2, x = at.j - threadIdx.x % 2;
-  const bool exists = at.i >= 0 && attention.positions.contains(y, x);
-  return any_thread(
-      exists &&
-      !(4 * bounds[static_cast<size_t>(attention.positions.index(y, x)) * grid.across() + b_tile] <= s.threshold));
+  const bool exists = at.i >= 0 && positions.contains(y, x);
+  return any_thread(exists &&
+                    !(4 * bounds[static_cast<size_t>(positions.index(y, x)) * grid.across() + b_tile] <= s.threshold));
 }
 
 // blocks[foreground tile][background tile][64][64], written where the block is live. `map` is the sample's map of live
-// plain tiles.
-template <class E>
-__global__ __launch_bounds__(kGatherThreads) void gather_blocks(Attention attention, const float* bounds,
-                                                                BlockGrid grid, Shape s, typename E::Stored* blocks,
-                                                                int* live, uint8_t* map) {
+// plain tiles. A: Attention, or what stands for it (pieces.h).
+template <class E, class A>
+__global__ __launch_bounds__(kGatherThreads) void gather_blocks(A attention, const float* bounds, BlockGrid grid,
+                                                                Shape s, typename E::Stored* blocks, int* live,
+                                                                uint8_t* map) {
   __shared__ GridPosition f[kTileSize], b[kTileSize];
   const int f_tile = blockIdx.x / grid.across(), b_tile = blockIdx.x % grid.across();
   list_positions(grid.foreground, f_tile, f);
   list_positions(grid.background, b_tile, b);
   __syncthreads();
   bool any = false;
-  if (may_live(bounds, attention, s, grid, b_tile, f)) {
+  if (may_live(bounds, attention.positions, s, grid, b_tile, f)) {
     float values[kGatherRows];
     form_block(attention, s, grid, f_tile, b_tile, f, b, values);
     const Rect grid_f = s.foreground_grid(), grid_b = s.background_grid();

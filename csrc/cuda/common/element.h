@@ -52,6 +52,9 @@ struct FromFloat<__half> {
   static __host__ __device__ __half convert(float x) { return __float2half_rn(x); }
 };
 
+template <class E>
+constexpr bool kSixteenBits = sizeof(typename E::Stored) == 2;
+
 // How many elements one 16-byte copy moves.
 template <class E>
 constexpr int kPerCopy = 16 / static_cast<int>(sizeof(typename E::Stored));

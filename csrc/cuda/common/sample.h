@@ -84,18 +84,35 @@ class Sample {
   int* invalid_count_;
 };
 
+template <class E>
+bool walk_is_sm90(const Shape& s, const Call& call) {
+  if constexpr (kSixteenBits<E>) return sm90_takes<E>(call) && walk_sm90_takes(E{}, s, call.device);
+  return false;
+}
+
+// Of the walk's tiles.
+template <class E>
+int walk_columns(const Shape& s, const Call& call) {
+  return walk_is_sm90<E>(s, call) || walk_is_wide<E>(s, call.device) ? WideWalk<E>::columns : NarrowWalk<E>::columns;
+}
+
 inline int64_t scratch_limit(const Call& call) {
   return call.scratch_limit > 0 ? call.scratch_limit : int64_t{256} << 20;
 }
 
-// How the scores of a problem are computed, and whether the patch scores are wanted beside the propagated ones.
+// How the scores of a problem are computed, and what is left of them. Every other way than the walk's leaves scores.
 struct ScorePath {
-  bool walk, keep;
+  bool walk;
+  Walked walked;
+  PieceGrid pieces;  // of weights
 
   template <class E>
-  static ScorePath of(const Shape& s, const Call& call, bool keep) {
-    return {!call.generic_only && walk_takes<E>(s, call.device), keep};
+  static ScorePath of(const Shape& s, const Call& call, Walked wanted) {
+    const bool walk = !call.generic_only && walk_takes<E>(s, call.device);
+    const Walked walked = wanted == Walked::weights && !(walk && kSixteenBits<E>) ? Walked::scores : wanted;
+    return {walk, walked, PieceGrid::of(s, walk_columns<E>(s, call))};
   }
+  bool weights() const { return walked == Walked::weights; }
 
   // What the products of a strip cost, up to a factor: rows and columns grow by what their sums reach for.
   double cost(const Shape& s, const Strip& strip) const {
@@ -114,36 +131,50 @@ int64_t bytes_of(const Shape& s, const Strip& strip, const ScorePath& path) {
 
 // Where the scores of a strip are computed; null what the path does not need.
 struct ScoreBuffers {
-  float* propagated;                          // [row of the strip][row_stride]
+  float* propagated = nullptr;                // [row of the strip][row_stride]
   float *grams = nullptr, *scores = nullptr;  // [slot][row_stride]
   int* positions = nullptr;
+  void* weights = nullptr;  // [row of the strip][row_stride]
+  Piece* pieces = nullptr;  // [row of the strip][piece]
 
   static ScoreBuffers take(const Shape& s, const Rect& strip, const ScorePath& path, Scratch& scratch) {
     const Slots slots = Slots::of(s, strip);
     ScoreBuffers to;
-    if (path.walk) {
+    if (path.weights()) {
+      to.weights = scratch.take<uint16_t>(int64_t{strip.area()} * s.row_stride);
+      to.pieces = scratch.take<Piece>(int64_t{strip.area()} * path.pieces.count(s));
+    } else if (path.walk) {
       to.propagated = scratch.take<float>(int64_t{strip.area()} * s.row_stride);
     } else {
       // Propagated scores take the place of the Gram products, which are not needed by then.
       to.propagated = to.grams = scratch.take<float>(int64_t{slots.gram_slots()} * s.row_stride);
       to.positions = scratch.take<int>(slots.gram_slots());
     }
-    if (!path.walk || path.keep) to.scores = scratch.take<float>(int64_t{slots.score_slots()} * s.row_stride);
+    if (!path.walk || path.walked == Walked::scores_and_patches)
+      to.scores = scratch.take<float>(int64_t{slots.score_slots()} * s.row_stride);
     return to;
   }
 };
 
-// keep: the one that the path was made with, known when this is compiled, since each way is a kernel of its own.
-template <bool keep, class T, class E>
+// walked: what the path leaves, known when this is compiled, since each is a kernel of its own.
+template <Walked walked, class T, class E>
 Outcome compute_scores(const Sample<T, E>& sample, const Rect& strip, const ScoreBuffers& to, const ScorePath& path,
                        const Call& call) {
   const Shape& s = sample.s;
   if (path.walk) {
-    const WalkArguments<E> a = {sample.f,      sample.b, sample.reciprocal_norm, sample.rows().wanted,
-                                to.propagated, to.scores};
-    if constexpr (kSm90Exists<E>)
-      if (sm90_takes<E>(call) && walk_sm90_takes(E{}, s, call.device)) return walk_sm90(a, keep, s, strip, call.stream);
-    return walk<E, keep>(a, s, strip, call.device, call.stream);
+    const RowInputs rows = sample.rows();
+    const WalkArguments<E> a = {sample.f,
+                                sample.b,
+                                sample.reciprocal_norm,
+                                rows.wanted,
+                                rows.valid,
+                                to.propagated,
+                                to.scores,
+                                static_cast<typename E::Stored*>(to.weights),
+                                to.pieces};
+    if constexpr (kSixteenBits<E>)
+      if (walk_is_sm90<E>(s, call)) return walk_sm90(a, walked, s, strip, call.stream);
+    return walk<walked>(a, s, strip, call.device, call.stream);
   }
   // The steps that serve every size of patch and propagation.
   using G = GramProduct<E>;

@@ -102,6 +102,23 @@ struct Attention {
     const float total = sum[p];
     return total != 0 && in.valid[q] ? weight(s, row(s, y, x)[q], max[p], 1 / total) : 0.f;
   }
+
+  // What goes out from one position, if it lies in the strip.
+  struct Row {
+    const float* scores;
+    float max, factor;
+    __device__ __forceinline__ bool exists() const { return scores; }
+  };
+  __device__ __forceinline__ Row row_at(const Shape& s, int y, int x) const {
+    const int p = y * s.wf + x;
+    if (!positions.contains(y, x) || sum[p] == 0) return {nullptr, 0.f, 0.f};
+    return {row(s, y, x), max[p], factor(sum[p])};
+  }
+  // To position (u, v).
+  __device__ __forceinline__ float weight(const Shape& s, const Row& row, int u, int v) const {
+    const int q = u * s.wb + v;
+    return in.valid[q] ? weight(s, row.scores[q], row.max, row.factor) : 0.f;
+  }
 };
 
 constexpr int kChunk = 8;  // positions of a background row whose maximum is kept
@@ -135,6 +152,24 @@ __device__ __forceinline__ float largest_of_tile(const float* chunk_max, const T
   for (int u = max(u0 - 1, 0); u < min(u0 + kTile, s.hb); ++u)
     for (int c = max(c0 - 1, 0); c <= min(c0, chunks - 1); ++c) most = fmaxf(most, chunk_max[u * chunks + c]);
   return most;
+}
+
+// What goes into the exponentials of a row at most, what they are relative to, and their sum.
+struct RowTotal {
+  float largest, max, sum;
+};
+
+// From the maximum and the sum of each thread's part of the row. kept: masked positions that stay in the denominator.
+// Every thread of the block gets the result; what was written to shared memory before is known to all then.
+__device__ __forceinline__ RowTotal fold_row(float own_max, float own_sum, int kept, float* room) {
+  RowTotal total;
+  total.largest = fold_block(own_max, room, [](float a, float b) { return fmaxf(a, b); });
+  // Where nothing is valid every exponential is left out, and the sum is 0 or that of the masked ones.
+  total.max = kept > 0 ? fmaxf(total.largest, 0.f) : total.largest == -kInfinity ? 0.f : total.largest;
+  const float part = own_sum == 0 ? 0.f : own_sum * __expf(own_max - total.max);
+  total.sum = fold_block(part, room, [](float a, float b) { return a + b; });
+  if (kept > 0) total.sum += kept * __expf(-total.max);
+  return total;
 }
 
 struct RowSummary {
@@ -171,18 +206,11 @@ static __global__ void summarise_rows(const float* scores, Rect positions, RowIn
     for (int k = 0; k < kChunk; ++k)
       if (z[k] != -kInfinity) own_sum += __expf(z[k] - own_max);
   }
-  const auto larger_of = [](float a, float b) { return fmaxf(a, b); };
-  const float largest = fold_block(own_max, room, larger_of);
-  const int kept = in.kept(s);
-  // Where nothing is valid every exponential is left out, and the sum is 0 or that of the masked ones.
-  const float max = kept > 0 ? fmaxf(largest, 0.f) : largest == -kInfinity ? 0.f : largest;
-  const float part = own_sum == 0 ? 0.f : own_sum * __expf(own_max - max);
-  float sum = fold_block(part, room, [](float a, float b) { return a + b; });
-  if (kept > 0) sum += kept * __expf(-max);
-  const float factor = Attention::factor(sum);
+  const RowTotal total = fold_row(own_max, own_sum, in.kept(s), room);
+  const float factor = Attention::factor(total.sum);
   for (int tile = threadIdx.x; tile < background.count(); tile += kRowThreads)
-    bounds[tile] = __expf(largest_of_tile(chunk_max, background, tile, largest, s) - max) * factor;
-  if (threadIdx.x == 0) out.max[p] = max, out.sum[p] = sum;
+    bounds[tile] = __expf(largest_of_tile(chunk_max, background, tile, total.largest, s) - total.max) * factor;
+  if (threadIdx.x == 0) out.max[p] = total.max, out.sum[p] = total.sum;
 }
 
 // The arg-max of every row and its score.

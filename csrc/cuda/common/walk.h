@@ -10,9 +10,11 @@
 // column-major propagation leaves the map at the bottom, the walk's base jumps to the top of the next column.
 #pragma once
 
+#include <type_traits>
+
+#include "common/pieces.h"
 #include "common/product.h"
 #include "common/reduce.h"
-#include "common/softmax.h"
 
 namespace gica::cuda {
 
@@ -31,15 +33,24 @@ struct WalkShape {
   static constexpr int stride = (tile_columns + 11) / 16 * 16 + 4;  // 4 mod 16: the product's stores meet no bank twice
   static constexpr int blocks = columns <= 64 ? 2 : 1;              // of a multiprocessor
   // A run of 8 on a diagonal starts up to 7 columns before the tile.
-  static constexpr int runs_across = columns + run - 1, runs = rows / run * runs_across;
+  static constexpr int runs_across = columns + run, runs = rows / run * runs_across;  // whole pieces (pieces.h)
   static constexpr int runs_each = (runs + threads - 1) / threads;
+
+  // Which columns of the tile may be copied, in two rows of the background, whose scores are finished one step later: a
+  // bit each, behind a word that stands for what lies in front.
+  struct ValidColumns {
+    static constexpr int words = (tile_columns + 31) / 32;
+    uint32_t bits[2][words + 2];
+  };
 
   // Shared memory: the tile of products, norms, flags, operands. What a run reads of its tile before its own columns
   // may lie in front of the tile.
   static constexpr int tile_offset = run * 4, norm_offset = tile_offset + tile_rows * stride * 4;
   static constexpr int flag_offset = norm_offset + (tile_columns + run) * 4;
-  static constexpr int operand_offset = (flag_offset + tile_rows + tile_columns + 2 * run + Multiply::alignment - 1) /
-                                        Multiply::alignment * Multiply::alignment;
+  static constexpr int valid_offset = (flag_offset + tile_rows + tile_columns + 2 * run + 3) / 4 * 4;
+  static constexpr int operand_offset =
+      (valid_offset + static_cast<int>(sizeof(ValidColumns)) + Multiply::alignment - 1) / Multiply::alignment *
+      Multiply::alignment;
   static constexpr int step_elements = Background::elements + Foreground::elements;
   GICA_HOST_DEVICE static constexpr int steps(int depth) { return (depth + kDepth<E> - 1) / kDepth<E>; }
   static constexpr int shared_bytes(int depth) {
@@ -153,7 +164,7 @@ class RunsOfThread {
           scores[m] = (state.patch_two[m] + sums[m]) * norms[m];
           state.patch_two[m] = state.patch_one[m] + sums[m], state.patch_one[m] = sums[m];
         }
-        finish(state, index, scores);
+        finish(state, index, is_real(r), scores);
       }
     }
   }
@@ -161,8 +172,10 @@ class RunsOfThread {
  private:
   // Some threads have a run too many: it is the last one again, and stores the same scores.
   __device__ __forceinline__ static int index_of(int r) {
-    const int index = threadIdx.x + r * K::threads;
-    return index < K::runs ? index : K::runs - 1;
+    return is_real(r) ? threadIdx.x + r * K::threads : K::runs - 1;
+  }
+  __device__ __forceinline__ static bool is_real(int r) {
+    return static_cast<int>(threadIdx.x) + r * K::threads < K::runs;
   }
 
   __device__ __forceinline__ void row_sums(const Run<K>& state, int index, float (&sums)[run + 2]) const {
@@ -234,13 +247,11 @@ __device__ __forceinline__ OwnElements own_elements(int index, const Walk& walk,
   return {max(0, -c0), min(K::run, min(rows_left, columns_left))};
 }
 
-// Row-major sums of a run, then column-major ones; the finished scores of the pair of rows before are stored.
+// Row-major sums of a run, then column-major ones: the finished scores of the pair of rows before.
 template <class K, bool fuse>
 __device__ __forceinline__ void finish_run(Run<K>& state, int index, const float (&scores)[K::run + 2],
-                                           const Walk& walk, const WalkCell& cell, int emitted, const Shape& s,
-                                           const Rect& strip, float* propagated) {
+                                           const Walk& walk, const WalkCell& cell, float (&totals)[K::run]) {
   const int i0 = RunsOfThread<K>::first_row(index), c0 = RunsOfThread<K>::first_column(index);
-  float totals[K::run];
 #pragma unroll
   for (int k = 0; k < K::run; ++k) totals[k] = fuse ? scores[k] + scores[k + 1] + scores[k + 2] : scores[k + 1];
   if (fuse && (cell.end_f >= 0 || cell.end_b >= 0)) {
@@ -256,20 +267,56 @@ __device__ __forceinline__ void finish_run(Run<K>& state, int index, const float
       totals[k] = three;
     }
   }
-  if (emitted < 0) return;
-  const OwnElements own = own_elements<K>(index, walk, s, strip);
-  const unsigned stored = own.end > own.begin ? (1u << own.end) - (1u << own.begin) : 0;
-  const int row = (walk.y0 + emitted - strip.y0) * strip.width() + walk.x - strip.x0 + i0;
-  // A strip has fewer than 2^32 scores (select.cpp).
-  const unsigned first = static_cast<unsigned>(row) * s.row_stride + (walk.u0 + emitted) * s.wb + walk.v + c0;
-  const unsigned down = s.row_stride + 1;
-  if (stored == (1u << K::run) - 1) {
+}
+
+// Where the run's elements of the step's pair of rows go: the row of the strip, and which are its own, a bit each.
+template <class K>
+struct Finished {
+  int row;
+  unsigned own, first, down;
+
+  __device__ __forceinline__ Finished(int index, const Walk& walk, int step, const Shape& s, const Rect& strip) {
+    const int i0 = RunsOfThread<K>::first_row(index), c0 = RunsOfThread<K>::first_column(index);
+    const OwnElements elements = own_elements<K>(index, walk, s, strip);
+    own = elements.end > elements.begin ? (1u << elements.end) - (1u << elements.begin) : 0;
+    row = (walk.y0 + step - strip.y0) * strip.width() + walk.x - strip.x0 + i0;
+    // A strip has fewer than 2^32 scores (select.cpp).
+    first = static_cast<unsigned>(row) * s.row_stride + (walk.u0 + step) * s.wb + walk.v + c0;
+    down = s.row_stride + 1;
+  }
+
+  template <class T, class Convert>
+  __device__ __forceinline__ void store(const float (&values)[K::run], T* to, const Convert& convert) const {
+    if (own == (1u << K::run) - 1) {
 #pragma unroll
-    for (int k = 0; k < K::run; ++k) propagated[first + k * down] = totals[k];
-  } else {
+      for (int k = 0; k < K::run; ++k) to[first + k * down] = convert(values[k]);
+    } else {
 #pragma unroll
-    for (int k = 0; k < K::run; ++k)
-      if (stored >> k & 1) propagated[first + k * down] = totals[k];
+      for (int k = 0; k < K::run; ++k)
+        if (own >> k & 1) to[first + k * down] = convert(values[k]);
+    }
+  }
+};
+
+// Weights in place of scores. real: whether the thread has this run, and not the last one again.
+template <class K>
+__device__ __forceinline__ void store_weights(int index, bool real, const Walk& walk, int step, const Shape& s,
+                                              const Rect& strip, const typename K::ValidColumns& valid,
+                                              float (&totals)[K::run], typename K::Stored* weights, Piece* pieces) {
+  const int c0 = RunsOfThread<K>::first_column(index), bit = c0 + K::halo + 32;
+  const uint32_t* words = valid.bits[step & 1] + bit / 32;
+  const unsigned own = Finished<K>(index, walk, step, s, strip).own;
+  Piece piece;
+  piece.max = weigh(s, own & __funnelshift_r(words[0], words[1], bit), totals);
+  __syncwarp();
+  const Finished<K> to(index, walk, step, s, strip);  // anew: kept, it would cost registers
+  to.store(totals, weights, [](float x) { return K::E::store(x); });
+  piece.sum = fold_across(totals, [](float a, float b) { return a + b; });
+  const int shift = threadIdx.x % K::run, x = walk.x + RunsOfThread<K>::first_row(index) + shift;
+  if (real && x < strip.x1) {
+    const PieceGrid grid = PieceGrid::of(s, K::columns);
+    const int at = (walk.u0 + step) * grid.across() + walk.v / K::columns * grid.of_tile() + (c0 + K::run - 1) / K::run;
+    pieces[static_cast<unsigned>(to.row + shift) * grid.count(s) + at] = piece;
   }
 }
 
@@ -283,10 +330,11 @@ __device__ __forceinline__ void keep_scores(int index, const float (&patches)[K:
   const int i0 = RunsOfThread<K>::first_row(index), c0 = RunsOfThread<K>::first_column(index);
   const OwnElements own = own_elements<K>(index, walk, s, strip);
   if (own.begin >= own.end) return;
-  const int width = strip.width() + 2 * halo, slot = walk.x - strip.x0 + i0 + halo - 1, q = cell.q + c0 - 1;
+  const int q = cell.q + c0 - 1;
   const int begin = max(own.begin + 1 - halo, -q), end = min(own.end + 1 + halo, s.Q - q);
-  const int group = walk.y0 - strip.y0 + step + halo;
-  const unsigned first = static_cast<unsigned>(group * width + slot) * s.row_stride + q, down = s.row_stride + 1;
+  const int group = walk.y0 - strip.y0 + step + halo, slot = walk.x - strip.x0 + i0 + halo - 1;
+  const unsigned row = group * (strip.width() + 2 * halo) + slot;
+  const unsigned first = row * s.row_stride + q, down = s.row_stride + 1;
 #pragma unroll
   for (int m = 0; m < K::run + 2; ++m)
     if (m >= begin && m < end) kept[first + m * down] = patches[m];
@@ -314,27 +362,40 @@ __device__ __forceinline__ void note_reach(const WalkCell& cell, const Shape& s,
   }
 }
 
-// propagated[row of the strip][q]. One block per diagonal and pair of column tiles. With `keep`, kept[slot][q] gets the
-// patch scores, where a gradient can reach them.
-template <class K, bool fuse, bool keep>
-__global__ __launch_bounds__(K::threads,
-                             K::blocks) void walk_scores(const typename K::Stored* f, const typename K::Stored* b,
-                                                         const float* reciprocal_norm, const uint8_t* wanted, Shape s,
-                                                         Rect strip, float* propagated, float* kept) {
+// What a walk leaves behind: propagated[row of the strip][q]; with them kept[slot][q], the patch scores, where a
+// gradient can reach them; or weights and their pieces.
+enum class Walked { scores, scores_and_patches, weights };
+
+template <class E>
+struct WalkArguments {
+  const typename E::Stored *f, *b;
+  const float* reciprocal_norm;
+  const uint8_t *wanted, *valid;
+  float *propagated, *kept;
+  typename E::Stored* weights;
+  Piece* pieces;
+};
+
+// One block per diagonal and pair of column tiles.
+template <class K, bool fuse, Walked walked>
+__global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArguments<typename K::E> a, Shape s,
+                                                                     Rect strip) {
   static_assert(K::threads % K::rows == 0, "walk_wanted takes whole rows");
   GICA_DYNAMIC_SHARED(shared);
   float* const tile = reinterpret_cast<float*>(shared + K::tile_offset);
   float* const norms = reinterpret_cast<float*>(shared + K::norm_offset);
   uint8_t* const flags = shared + K::flag_offset;
+  auto& valid = *reinterpret_cast<typename K::ValidColumns*>(shared + K::valid_offset);
   auto* const operands = reinterpret_cast<typename K::Stored*>(shared + K::operand_offset);
   // In shared memory, since registers are what runs short.
   __shared__ Walk walk;
+  __shared__ WalkCell shared_cell;
   if (threadIdx.x == 0) walk = walk_of_block<K>(s, strip);
   __syncthreads();
-  if (!walk_wanted<K>(walk, s, strip, wanted)) return;
+  if (!walk_wanted<K>(walk, s, strip, a.wanted)) return;
 
   const auto load = [&](const WalkCell& cell, int tap) {
-    load_operands<K>(f, b, s, cell.p + tap * s.wf - K::halo, cell.q + tap * s.wb - K::halo, operands);
+    load_operands<K>(a.f, a.b, s, cell.p + tap * s.wf - K::halo, cell.q + tap * s.wb - K::halo, operands);
   };
   RunsOfThread<K> runs(tile, norms, flags);
   // Every pair of rows takes the tiles of its three taps; under the pair before, two of them are known.
@@ -342,21 +403,31 @@ __global__ __launch_bounds__(K::threads,
   load(walk.cell(step, s), tap);
   for (;;) {
     {
-      const WalkCell cell = walk.cell(step, s);
-      const int q = cell.q + static_cast<int>(threadIdx.x) - K::halo;
-      const float norm = threadIdx.x < K::tile_columns && q >= 0 && q < s.Q ? reciprocal_norm[q] : 0.f;
+      const WalkCell here = walk.cell(step, s);
+      const int q = here.q + static_cast<int>(threadIdx.x) - K::halo;
+      const bool exists = threadIdx.x < K::tile_columns && q >= 0 && q < s.Q;
+      const float norm = exists ? a.reciprocal_norm[q] : 0.f;
+      const bool may_copy = walked == Walked::weights && exists && a.valid[q];
       K::Multiply::wait_for_operands();
       __syncthreads();
       if (threadIdx.x < K::tile_columns) norms[K::run + threadIdx.x] = norm;
-      if (tap == -1) note_reach<K>(cell, s, flags);
+      if (walked == Walked::weights && threadIdx.x / 32 < K::ValidColumns::words) {
+        const uint32_t word = __ballot_sync(~0u, may_copy);
+        if (threadIdx.x % 32 == 0) valid.bits[step & 1][1 + threadIdx.x / 32] = word;
+      }
+      if (tap == -1) note_reach<K>(here, s, flags);
+      if (threadIdx.x == 0) shared_cell = here;
     }
     K::Multiply::multiply(operands, K::steps(s.depth), [&](int q, int p, float first, float second) {
       tile[p * K::stride + q] = first;
       tile[(p + 1) * K::stride + q] = second;
     });
     __syncthreads();
-    // What follows the barrier works the cell out anew: kept, it would cost registers.
-    const WalkCell cell = walk.cell(step, s);
+    // The step's cell is read from shared memory wherever it is needed, or for float32 worked out anew: of the two,
+    // what leaves the compiler the registers it needs.
+    constexpr bool anew = std::is_same_v<typename K::E, Float32>;
+    const WalkCell worked_out = anew ? walk.cell(step, s) : WalkCell{};
+    const WalkCell& cell = anew ? worked_out : shared_cell;
     const bool last = tap == 1 && step == (fuse ? walk.count : walk.count - 1);
     int next_tap = tap + 1;
     if (tap == 1) {
@@ -367,15 +438,28 @@ __global__ __launch_bounds__(K::threads,
     if (!last) load(tap == 1 ? walk.cell(step + 1, s) : cell, next_tap);
     if (tap == -1) runs.start();
     const bool past_end = cell.p < K::halo || cell.p + K::rows + K::halo > s.P;
-    runs.add(tap, [&](Run<K>& state, int index, float (&scores)[K::run + 2]) {
-      const int p = cell.p + RunsOfThread<K>::first_row(index) - 1;
+    runs.add(tap, [&](Run<K>& state, int index, bool real, float (&scores)[K::run + 2]) {
       if (past_end) {
+        const int p = cell.p + RunsOfThread<K>::first_row(index) - 1;
 #pragma unroll
         for (int m = 0; m < K::run + 2; ++m)
           if (p + m < 0 || p + m >= s.P) scores[m] = 0;
       }
-      if (keep) keep_scores<K, fuse>(index, scores, walk, cell, step, s, strip, kept);
-      finish_run<K, fuse>(state, index, scores, walk, cell, fuse ? step - 1 : step, s, strip, propagated);
+      if constexpr (walked == Walked::scores_and_patches) {
+        keep_scores<K, fuse>(index, scores, walk, cell, step, s, strip, a.kept);
+        __syncwarp();  // what follows is worked out anew: kept, it would cost registers
+      }
+      float totals[K::run];
+      finish_run<K, fuse>(state, index, scores, walk, cell, totals);
+      const int finished = fuse ? step - 1 : step;
+      if constexpr (walked == Walked::weights) {
+        if (finished >= 0) store_weights<K>(index, real, walk, finished, s, strip, valid, totals, a.weights, a.pieces);
+      } else {
+        if (finished >= 0)
+          Finished<K>(index, walk, finished, s, strip).store(totals, a.propagated, [](float x) { return x; });
+      }
+      // Runs one after the other: what two of them need at once does not fit the registers.
+      if constexpr (walked == Walked::weights) __syncwarp();
     });
     if (last) return;
     if (tap == 1) ++step;
@@ -383,25 +467,13 @@ __global__ __launch_bounds__(K::threads,
   }
 }
 
-// What a walk reads and writes; kept is for walks that keep the patch scores.
-template <class E>
-struct WalkArguments {
-  const typename E::Stored *f, *b;
-  const float* reciprocal_norm;
-  const uint8_t* wanted;
-  float *propagated, *kept;
-};
-
-template <class K, bool keep>
+template <class K, Walked walked>
 Outcome launch_walk(const WalkArguments<typename K::E>& a, const Shape& s, const Rect& strip, void* stream) {
   const int across = (strip.width() + K::rows - 1) / K::rows, tiles = (s.wb + K::columns - 1) / K::columns;
   const dim3 grid(across * tiles, s.hb + strip.height() - 1), block(K::threads);
   const int bytes = K::shared_bytes(s.depth);
-  if (s.fuse_radius == 0)
-    return GICA_LAUNCH((walk_scores<K, false, keep>), grid, block, bytes, stream, a.f, a.b, a.reciprocal_norm, a.wanted,
-                       s, strip, a.propagated, a.kept);
-  return GICA_LAUNCH((walk_scores<K, true, keep>), grid, block, bytes, stream, a.f, a.b, a.reciprocal_norm, a.wanted, s,
-                     strip, a.propagated, a.kept);
+  if (s.fuse_radius == 0) return GICA_LAUNCH((walk_scores<K, false, walked>), grid, block, bytes, stream, a, s, strip);
+  return GICA_LAUNCH((walk_scores<K, true, walked>), grid, block, bytes, stream, a, s, strip);
 }
 
 // How much of the operands the tiles of a width bring in for one row of the background, up to a factor.

@@ -52,13 +52,17 @@ inline double walk_cost(const Shape& s, const Rect& strip) {
   return double((strip.width() + rows - 1) / rows) * (strip.height() + 2 + 2 * s.fuse_radius);
 }
 
-template <class E, bool keep>
-Outcome walk(const WalkArguments<E>& a, const Shape& s, const Rect& strip, const Device& device, void* stream) {
+template <class E>
+bool walk_is_wide(const Shape& s, const Device& device) {
   using Wide = WideWalk<E>;
-  using Narrow = NarrowWalk<E>;
-  if (Wide::shared_bytes(s.depth) <= device.shared_bytes && columns_brought<Wide>(s) <= columns_brought<Narrow>(s))
-    return launch_walk<Wide, keep>(a, s, strip, stream);
-  return launch_walk<Narrow, keep>(a, s, strip, stream);
+  return Wide::shared_bytes(s.depth) <= device.shared_bytes &&
+         columns_brought<Wide>(s) <= columns_brought<NarrowWalk<E>>(s);
+}
+
+template <Walked walked, class E>
+Outcome walk(const WalkArguments<E>& a, const Shape& s, const Rect& strip, const Device& device, void* stream) {
+  if (walk_is_wide<E>(s, device)) return launch_walk<WideWalk<E>, walked>(a, s, strip, stream);
+  return launch_walk<NarrowWalk<E>, walked>(a, s, strip, stream);
 }
 
 }  // namespace gica::cuda

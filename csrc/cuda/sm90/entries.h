@@ -11,21 +11,16 @@
 
 namespace gica::cuda {
 
-// For the arithmetics of 16 bits.
-template <class E>
-constexpr bool kSm90Exists = sizeof(typename E::Stored) == 2;
-
 template <class E>
 bool sm90_takes(const Call& call) {
-  return kSm90Exists<E> && call.family == Family::sm90 && !call.generic_only;
+  return kSixteenBits<E> && call.family == Family::sm90 && !call.generic_only;
 }
 
-// Whether the walk of 9.0 is the one for a problem that a walk takes, and the walk of one strip: keep as in
-// walk_scores.
+// Whether the walk of 9.0 is the one for a problem that a walk takes, and the walk of one strip.
 bool walk_sm90_takes(BFloat16, const Shape& s, const Device& device);
 bool walk_sm90_takes(Half, const Shape& s, const Device& device);
-Outcome walk_sm90(const WalkArguments<BFloat16>& a, bool keep, const Shape& s, const Rect& strip, void* stream);
-Outcome walk_sm90(const WalkArguments<Half>& a, bool keep, const Shape& s, const Rect& strip, void* stream);
+Outcome walk_sm90(const WalkArguments<BFloat16>& a, Walked walked, const Shape& s, const Rect& strip, void* stream);
+Outcome walk_sm90(const WalkArguments<Half>& a, Walked walked, const Shape& s, const Rect& strip, void* stream);
 
 // What the paste keeps in scratch beside what every family does.
 struct PasteSm90Buffers {

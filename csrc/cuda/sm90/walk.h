@@ -90,9 +90,14 @@ bool warpgroup_walk_takes(const Shape& s, const Device& device) {
 }
 
 template <class E>
-Outcome launch_warpgroup_walk(const WalkArguments<E>& a, bool keep, const Shape& s, const Rect& strip, void* stream) {
+Outcome launch_warpgroup_walk(const WalkArguments<E>& a, Walked walked, const Shape& s, const Rect& strip,
+                              void* stream) {
   using K = WarpgroupWalk<E>;
-  return keep ? launch_walk<K, true>(a, s, strip, stream) : launch_walk<K, false>(a, s, strip, stream);
+  switch (walked) {
+    case Walked::scores: return launch_walk<K, Walked::scores>(a, s, strip, stream);
+    case Walked::scores_and_patches: return launch_walk<K, Walked::scores_and_patches>(a, s, strip, stream);
+    default: return launch_walk<K, Walked::weights>(a, s, strip, stream);
+  }
 }
 
 }  // namespace gica::cuda

@@ -57,6 +57,10 @@ constexpr emulator::Arithmetic<T> max(T a, T b) {
     return a > b ? a : b;
 }
 
+// The low word of high:low shifted right, by shift modulo 32.
+inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
+  return static_cast<unsigned>((static_cast<uint64_t>(high) << 32 | low) >> (shift & 31));
+}
 inline int __popc(unsigned v) {
   return __builtin_popcount(v);
 }

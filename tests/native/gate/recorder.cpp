@@ -156,7 +156,7 @@ __attribute__((visibility("default"))) void gica_record(const Problem* p, Answer
   if (p->pass == 0) {
     ForwardParams params;
     params.in = in, params.y = y, params.row_max = somewhere(), params.row_sum = somewhere();
-    params.live = static_cast<uint8_t*>(somewhere()), params.offsets = static_cast<int64_t*>(somewhere());
+    params.live = static_cast<uint8_t*>(somewhere());
     scratch = cuda::forward_scratch(params, call);
     call.scratch = somewhere();
     outcome = cuda::forward(params, call);
