@@ -5,7 +5,7 @@
 #include "common/element.h"
 #include "common/scratch.h"
 #include "common/tiles.h"
-#include "common/walk.h"
+#include "common/walk_shape.h"
 #include "gica/cuda.h"
 #include "sm90/items.h"
 
