@@ -37,9 +37,6 @@ target_include_directories(gica_emulated SYSTEM PRIVATE ${headers})
 find_package(Threads REQUIRED)
 target_link_libraries(gica_emulated PRIVATE Threads::Threads)
 # -O2 runs as fast here as -O3, and compiles faster.
-target_compile_options(gica_emulated PRIVATE -O2 -ffp-contract=off -Wall -Wextra -Wno-unused-function -Wno-maybe-uninitialized)
-if(GICA_SANITIZE)
-  target_compile_options(gica_emulated PRIVATE
-    -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
-  target_link_options(gica_emulated PRIVATE -fsanitize=address,undefined)
-endif()
+target_compile_options(gica_emulated PRIVATE -O2 -ffp-contract=off -Wall -Wextra -Wno-unused-function -Wno-maybe-uninitialized
+  ${GICA_SANITIZERS})
+target_link_options(gica_emulated PRIVATE ${GICA_SANITIZERS})
