@@ -4,8 +4,8 @@
 
 #include "common/attention_gradient.h"
 #include "common/map_gradient.h"
-#include "common/sample.h"
 #include "common/score_gradient.h"
+#include "pass.h"
 
 namespace gica::cuda {
 
@@ -47,21 +47,17 @@ struct BackwardBuffers {
 // Gradients of one sample's maps, summed over its strips.
 struct MapSums {
   float *f = nullptr, *b = nullptr, *norm = nullptr, *pixels = nullptr;
-  int64_t f_size = 0, b_size = 0, norm_size = 0, pixels_size = 0;
+  int64_t f_size = 0, b_size = 0;
+  void* memory;
+  int64_t bytes;  // all of them
 
   MapSums(const Shape& s, bool need_f, bool need_b, bool need_pixels, Scratch& scratch) {
+    memory = scratch.take<char>(0), bytes = -scratch.used();
     if (need_f) f = scratch.take<float>(f_size = int64_t{s.P} * s.depth);
-    if (need_b) b = scratch.take<float>(b_size = int64_t{s.Q} * s.depth), norm = scratch.take<float>(norm_size = s.Q);
+    if (need_b) b = scratch.take<float>(b_size = int64_t{s.Q} * s.depth), norm = scratch.take<float>(s.Q);
     if (need_pixels)
-      pixels =
-          scratch.take<float>(pixels_size = int64_t{TileTable{s.background_grid()}.count()} * kTileSize * s.columns);
-  }
-  Outcome start(void* stream) const {
-    if (f_size) GICA_TRY(clear(f, 4 * f_size, stream));
-    if (b_size) GICA_TRY(clear(b, 4 * b_size, stream));
-    if (norm_size) GICA_TRY(clear(norm, 4 * norm_size, stream));
-    if (pixels_size) GICA_TRY(clear(pixels, 4 * pixels_size, stream));
-    return {};
+      pixels = scratch.take<float>(int64_t{TileTable{s.background_grid()}.count()} * kTileSize * s.columns);
+    bytes += scratch.used();
   }
 };
 
@@ -72,159 +68,150 @@ struct Needs {
 };
 
 template <class T, class E>
-class Backward {
+class Backward : public Pass<T, E, BackwardBuffers<E>> {
+  using Base = Pass<T, E, BackwardBuffers<E>>;
+
  public:
   Backward(const BackwardParams& params, const Needs& needs, const float* row_max, const float* row_sum,
            const Call& call)
-      : params_(params),
+      : Base(params.in, call, Walked::scores_and_patches, true, true),
+        params_(params),
         needs_(needs),
         row_max_(row_max),
         row_sum_(row_sum),
-        call_(call),
-        stream_(call.stream),
-        s_(shape_of(params.in)),
-        path_(ScorePath::of<E>(s_, call, Walked::scores_and_patches)),
-        plan_(
-            s_, true, scratch_limit(call),
-            [&](const Strip& strip) { return bytes_of<BackwardBuffers<E>>(s_, strip, path_); },
-            [&](const Strip& strip) { return path_.cost(s_, strip); }),
-        scratch_(call.scratch),
-        sample_(params.in, s_, true, scratch_),
         sums_(s_, needs.f, needs.b, needs.pixels, scratch_),
-        picks_(scratch_.take<int>(params.in.f.height + params.in.f.width + params.in.b.height + params.in.b.width)),
-        norm_parts_(scratch_.take<float>(int64_t{kNormParts} * s_.Q)),
-        to_(BackwardBuffers<E>::take(s_, plan_.largest(), path_, scratch_)) {}
-
-  int64_t scratch() const { return scratch_.used(); }
+        picks_(scratch_.template take<int>(params.in.f.height + params.in.f.width + params.in.b.height +
+                                           params.in.b.width)),
+        norm_parts_(scratch_.template take<float>(int64_t{kNormParts} * s_.Q)) {}
 
   Outcome run() {
-    for (int n = 0; n < s_.batch; ++n) {
-      GICA_TRY(sample_.prepare(n, stream_));
-      GICA_TRY(sums_.start(stream_));
-      for (int i = 0; i < plan_.count(); ++i) GICA_TRY(run_strip(n, plan_.strip(i)));
-      GICA_TRY(write(n));
-    }
-    return {};
+    return Base::each_group([&](const Samples& samples) -> Outcome {
+      GICA_TRY(clear_each(sums_.memory, sums_.bytes, s_.scratch_stride, samples.count, stream_));
+      GICA_TRY(Base::each_strip([&](const Strip& strip) { return run_strip(samples, strip); }));
+      return write(samples);
+    });
   }
 
  private:
-  Outcome run_strip(int n, const Strip& strip) {
+  using Base::call_, Base::stream_, Base::s_, Base::path_, Base::scratch_, Base::sample_, Base::to_;
+
+  Outcome run_strip(const Samples& samples, const Strip& strip) {
     const BlockGrid grid{{strip.grid}, sample_.background};
-    GICA_TRY(attend(n, strip, grid));
-    if (needs_.pixels) GICA_TRY(add_pixels(strip, grid));
+    GICA_TRY(attend(samples, strip, grid));
+    if (needs_.pixels) GICA_TRY(add_pixels(samples.count, strip, grid));
     if (!needs_.scores()) return {};
-    GICA_TRY(differentiate_scores(n, strip, grid));
-    return add_maps(strip);
+    GICA_TRY(differentiate_scores(samples, strip, grid));
+    return add_maps(samples.count, strip);
   }
 
-  Attention attention(int n, const Strip& strip) const {
-    return {to_.scores.propagated, strip.positions, row_max_ + int64_t{n} * s_.P, row_sum_ + int64_t{n} * s_.P,
-            sample_.rows()};
+  Attention attention(const Samples& samples, const Strip& strip) const {
+    const int64_t rows = int64_t{samples.first} * s_.P;
+    return {to_.scores.propagated, strip.positions, row_max_ + rows, row_sum_ + rows, sample_.rows()};
   }
 
   // Attention again, its live blocks, and the gradient of the output in the order of the paste product.
-  Outcome attend(int n, const Strip& strip, const BlockGrid& grid) {
+  Outcome attend(const Samples& samples, const Strip& strip, const BlockGrid& grid) {
+    const int n = samples.first;
+    const unsigned z = samples.count;
     const int64_t map = int64_t{plain_tiles(s_.foreground_grid())} * plain_tiles(s_.background_grid());
-    GICA_TRY(compute_scores<Walked::scores_and_patches>(sample_, strip.positions, to_.scores, path_, call_));
-    GICA_TRY(GICA_LAUNCH((gather_live_blocks<E>), dim3(grid.count()), dim3(kGatherThreads), 0, stream_,
-                         attention(n, strip), grid, s_, params_.live + n * map, to_.bars, to_.live));
-    return GICA_LAUNCH((phase_pixels<T, E>), dim3(grid.foreground.count() * kTileSize), dim3(128), 0, stream_,
+    GICA_TRY(
+        compute_scores<Walked::scores_and_patches>(sample_, samples.count, strip.positions, to_.scores, path_, call_));
+    GICA_TRY(GICA_LAUNCH((gather_live_blocks<E>), dim3(grid.count(), 1, z), dim3(kGatherThreads), 0, stream_,
+                         attention(samples, strip), grid, s_, params_.live + n * map, to_.bars, to_.live));
+    return GICA_LAUNCH((phase_pixels<T, E>), dim3(grid.foreground.count() * kTileSize, 1, z), dim3(128), 0, stream_,
                        params_.grad_y, n, grid.foreground, s_, PhaseOptions{true, s_.phases / s_.rate},
                        params_.in.query, to_.pixels);
   }
 
-  Outcome add_pixels(const Strip& strip, const BlockGrid& grid) {
+  Outcome add_pixels(unsigned z, const Strip& strip, const BlockGrid& grid) {
     using G = PixelGradientProduct<E>;
     const int down = grid.foreground.count(), across = grid.across();
     GICA_TRY(GICA_LAUNCH(find_owned, dim3(down), dim3(kTileSize), 0, stream_, grid.foreground, strip.own, to_.owned));
-    GICA_TRY(
-        GICA_LAUNCH(list_live, dim3(across), dim3(32), 0, stream_, to_.live, down, across, 1, to_.list, to_.count));
-    return GICA_LAUNCH((add_pixel_gradients<E>), dim3(s_.columns / G::columns, across), dim3(G::threads),
+    GICA_TRY(GICA_LAUNCH(list_live, dim3(across, 1, z), dim3(32), 0, stream_, to_.live, down, across, 1, s_, to_.list,
+                         to_.count));
+    return GICA_LAUNCH((add_pixel_gradients<E>), dim3(s_.columns / G::columns, across, z), dim3(G::threads),
                        G::shared_bytes, stream_, to_.bars, to_.pixels, to_.owned, LiveList{to_.list, to_.count, down},
                        grid, s_, sums_.pixels);
   }
 
-  Outcome differentiate_scores(int n, const Strip& strip, const BlockGrid& grid) {
+  Outcome differentiate_scores(const Samples& samples, const Strip& strip, const BlockGrid& grid) {
     using G = BlockProduct<E>;
-    GICA_TRY(GICA_LAUNCH((block_gradients<E>), dim3(grid.count()), dim3(G::threads), G::shared_bytes, stream_,
+    const unsigned z = samples.count;
+    GICA_TRY(GICA_LAUNCH((block_gradients<E>), dim3(grid.count(), 1, z), dim3(G::threads), G::shared_bytes, stream_,
                          to_.pixels, sample_.pixels, to_.live, grid, s_, to_.blocks));
-    GICA_TRY(GICA_LAUNCH(score_row_gradients, dim3(strip.scored.area()), dim3(kRowThreads), 0, stream_,
-                         attention(n, strip), BlockGradients{to_.blocks, to_.live, grid}, strip.scored, s_,
+    GICA_TRY(GICA_LAUNCH(score_row_gradients, dim3(strip.scored.area(), 1, z), dim3(kRowThreads), 0, stream_,
+                         attention(samples, strip), BlockGradients{to_.blocks, to_.live, grid}, strip.scored, s_,
                          to_.gradient));
     const Slots own = Slots::of(s_, strip.scored);
     const dim3 block(256);
     GICA_TRY(
         GICA_LAUNCH(list_slots, dim3(blocks_for(own.gram_slots(), 256)), block, 0, stream_, own, s_.P, to_.positions));
-    GICA_TRY(GICA_LAUNCH(patch_gradients, dim3(blocks_for(own.score_slots(), kSlotsTogether) * blocks_for(s_.Q, 256)),
-                         block, 0, stream_, to_.gradient, sample_.reciprocal_norm, s_, own, to_.blocks));
+    GICA_TRY(GICA_LAUNCH(patch_gradients,
+                         dim3(blocks_for(own.score_slots(), kSlotsTogether) * blocks_for(s_.Q, 256), 1, z), block, 0,
+                         stream_, to_.gradient, sample_.reciprocal_norm, s_, own, to_.blocks));
     return GICA_LAUNCH((gram_gradients<E>),
-                       dim3(blocks_for(own.gram_slots(), kSlotsTogether) * blocks_for(s_.row_stride, 256)), block, 0,
-                       stream_, to_.blocks, s_, own, to_.grams);
+                       dim3(blocks_for(own.gram_slots(), kSlotsTogether) * blocks_for(s_.row_stride, 256), 1, z), block,
+                       0, stream_, to_.blocks, s_, own, to_.grams);
   }
 
-  Outcome add_maps(const Strip& strip) {
+  Outcome add_maps(unsigned z, const Strip& strip) {
     const Slots own = Slots::of(s_, strip.scored);
     const int count = own.gram_slots();
     if (needs_.f) {
       using G = ForegroundProduct<E>;
       GICA_TRY(GICA_LAUNCH(
-          (foreground_gradients<E>), dim3(blocks_for(s_.depth, G::columns), blocks_for(count, G::rows), to_.splits),
+          (foreground_gradients<E>), dim3(blocks_for(s_.depth, G::columns), blocks_for(count, G::rows) * to_.splits, z),
           dim3(G::threads), G::shared_bytes, stream_, to_.grams, sample_.b, count, s_, to_.splits, to_.partial));
-      GICA_TRY(GICA_LAUNCH(add_foreground_gradients, dim3(blocks_for(sums_.f_size, 256)), dim3(256), 0, stream_,
+      GICA_TRY(GICA_LAUNCH(add_foreground_gradients, dim3(blocks_for(sums_.f_size, 256), 1, z), dim3(256), 0, stream_,
                            to_.partial, own, to_.splits, s_, sums_.f));
     }
     if (!needs_.b) return {};
     using G = BackgroundProduct<E>;
-    GICA_TRY(GICA_LAUNCH(norm_gradient_parts, dim3(blocks_for(s_.Q, 128), kNormParts), dim3(128), 0, stream_,
+    GICA_TRY(GICA_LAUNCH(norm_gradient_parts, dim3(blocks_for(s_.Q, 128), kNormParts, z), dim3(128), 0, stream_,
                          to_.blocks, own, to_.scores.scores, Slots::of(s_, strip.positions), s_, norm_parts_));
-    GICA_TRY(GICA_LAUNCH(add_norm_gradients, dim3(blocks_for(s_.Q, 128)), dim3(128), 0, stream_, norm_parts_, s_,
+    GICA_TRY(GICA_LAUNCH(add_norm_gradients, dim3(blocks_for(s_.Q, 128), 1, z), dim3(128), 0, stream_, norm_parts_, s_,
                          sums_.norm));
-    return GICA_LAUNCH((add_background_gradients<E>), dim3(blocks_for(s_.depth, G::columns), blocks_for(s_.Q, G::rows)),
-                       dim3(G::threads), G::shared_bytes, stream_, to_.grams, sample_.f, to_.positions, count, s_,
-                       sums_.b);
+    return GICA_LAUNCH((add_background_gradients<E>),
+                       dim3(blocks_for(s_.depth, G::columns), blocks_for(s_.Q, G::rows), z), dim3(G::threads),
+                       G::shared_bytes, stream_, to_.grams, sample_.f, to_.positions, count, s_, sums_.b);
   }
 
-  Outcome write(int n) {
+  Outcome write(const Samples& samples) {
+    const unsigned z = samples.count;
     const PixelGradient pasted = {sums_.pixels, sample_.background};
-    if (needs_.f) GICA_TRY(write_map(params_.grad_f, n, s_.hf, s_.wf, sums_.f, picks_, {nullptr, sample_.background}));
+    if (needs_.f)
+      GICA_TRY(write_map(params_.grad_f, samples, s_.hf, s_.wf, sums_.f, picks_, {nullptr, sample_.background}));
     if (needs_.b) {
-      GICA_TRY(GICA_LAUNCH((add_norm_to_background<E>), dim3(blocks_for(sums_.b_size, 256)), dim3(256), 0, stream_,
-                           sums_.norm, sample_.reciprocal_norm, sample_.b, s_, sums_.b));
-      GICA_TRY(write_map(params_.grad_b, n, s_.hb, s_.wb, sums_.b, picks_ + params_.in.f.height + params_.in.f.width,
+      GICA_TRY(GICA_LAUNCH((add_norm_to_background<E>), dim3(blocks_for(sums_.b_size, 256), 1, z), dim3(256), 0,
+                           stream_, sums_.norm, sample_.reciprocal_norm, sample_.b, s_, sums_.b));
+      GICA_TRY(write_map(params_.grad_b, samples, s_.hb, s_.wb, sums_.b,
+                         picks_ + params_.in.f.height + params_.in.f.width,
                          params_.in.separate_values ? PixelGradient{nullptr, sample_.background} : pasted));
     }
     if (params_.in.separate_values && needs_.pixels)
-      GICA_TRY(GICA_LAUNCH((write_gradient<T>), dim3(blocks_for(pixels_of(params_.grad_values), 256)), dim3(256), 0,
-                           stream_, params_.grad_values, n, s_, MapGradient{}, pasted));
+      GICA_TRY(GICA_LAUNCH((write_gradient<T>), dim3(blocks_for(pixels_of(params_.grad_values), 256), 1, z), dim3(256),
+                           0, stream_, params_.grad_values, samples.first, s_, MapGradient{}, pasted));
     return {};
   }
 
   static int64_t pixels_of(const Image& image) { return image.channels * image.height * image.width; }
 
-  Outcome write_map(const Image& image, int n, int height, int width, const float* sums, int* picks,
+  Outcome write_map(const Image& image, const Samples& samples, int height, int width, const float* sums, int* picks,
                     const PixelGradient& pasted) {
     const int image_height = static_cast<int>(image.height), image_width = static_cast<int>(image.width);
     int* columns = picks + image_height;
     GICA_TRY(GICA_LAUNCH(invert_picks, dim3(1), dim3(256), 0, stream_, image_height, height, s_.semantics, picks));
     GICA_TRY(GICA_LAUNCH(invert_picks, dim3(1), dim3(256), 0, stream_, image_width, width, s_.semantics, columns));
-    return GICA_LAUNCH((write_gradient<T>), dim3(blocks_for(pixels_of(image), 256)), dim3(256), 0, stream_, image, n,
-                       s_, MapGradient{sums, picks, columns, width, s_.depth}, pasted);
+    return GICA_LAUNCH((write_gradient<T>), dim3(blocks_for(pixels_of(image), 256), 1, samples.count), dim3(256), 0,
+                       stream_, image, samples.first, s_, MapGradient{sums, picks, columns, width, s_.depth}, pasted);
   }
 
   const BackwardParams& params_;
   const Needs needs_;
   const float *row_max_, *row_sum_;
-  const Call& call_;
-  void* stream_;
-  const Shape s_;
-  const ScorePath path_;
-  const Plan plan_;
-  Scratch scratch_;
-  Sample<T, E> sample_;
   const MapSums sums_;
   int* picks_;
   float* norm_parts_;
-  const BackwardBuffers<E> to_;
 };
 
 template <class T, class E>

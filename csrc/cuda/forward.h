@@ -1,8 +1,8 @@
 // The forward pass and the match: strip by strip, scores, attention, live blocks, paste.
 #pragma once
 
-#include "common/sample.h"
 #include "gica/cuda.h"
+#include "pass.h"
 #include "sm90/entries.h"
 
 namespace gica::cuda {
@@ -30,94 +30,82 @@ struct ForwardBuffers {
 };
 
 template <class T, class E>
-class Forward {
+class Forward : public Pass<T, E, ForwardBuffers<E>> {
+  using Base = Pass<T, E, ForwardBuffers<E>>;
+
  public:
   Forward(const ForwardParams& params, const Call& call)
-      : params_(params),
-        call_(call),
-        stream_(call.stream),
-        s_(shape_of(params.in)),
-        // Offsets are found in the scores.
-        path_(ScorePath::of<E>(s_, call, params.offsets ? Walked::scores : Walked::weights)),
-        plan_(
-            s_, false, scratch_limit(call),
-            [&](const Strip& strip) { return bytes_of<ForwardBuffers<E>>(s_, strip, path_); },
-            [&](const Strip& strip) { return path_.cost(s_, strip); }),
-        scratch_(call.scratch),
-        sample_(params.in, s_, !sm90_takes<E>(call), scratch_),
-        to_(ForwardBuffers<E>::take(s_, plan_.largest(), path_, scratch_)) {
-    if (sm90_takes<E>(call)) sm90_ = PasteSm90Buffers::take(s_, {plan_.largest().grid}, call.device, scratch_);
+      // Offsets are found in the scores.
+      : Base(params.in, call, params.offsets ? Walked::scores : Walked::weights, false, !sm90_takes<E>(call)),
+        params_(params) {
+    if (sm90_takes<E>(call))
+      sm90_ = PasteSm90Buffers::take(s_, TileTable{plan_.largest().grid}, together_, call.device, scratch_);
   }
 
-  int64_t scratch() const { return scratch_.used(); }
-
   Outcome run() {
-    for (int n = 0; n < s_.batch; ++n) {
-      GICA_TRY(sample_.prepare(n, stream_));
+    GICA_TRY(clear(params_.live, s_.batch * map_size(), stream_));
+    return Base::each_group([&](const Samples& samples) -> Outcome {
       if constexpr (kSixteenBits<E>)
-        if (sm90_takes<E>(call_)) GICA_TRY(prepare_paste_sm90(E{}, sm90_, params_.in.values, n, s_, stream_));
-      GICA_TRY(clear(map(n), map_size(), stream_));
-      for (int i = 0; i < plan_.count(); ++i) GICA_TRY(run_strip(n, plan_.strip(i)));
-    }
-    return {};
+        if (sm90_takes<E>(call_)) GICA_TRY(prepare_paste_sm90(E{}, sm90_, params_.in.values, samples, s_, stream_));
+      return Base::each_strip([&](const Strip& strip) { return run_strip(samples, strip); });
+    });
   }
 
  private:
+  using Base::call_, Base::stream_, Base::s_, Base::path_, Base::plan_, Base::together_, Base::scratch_, Base::sample_,
+      Base::to_;
+
   int64_t map_size() const { return int64_t{plain_tiles(s_.foreground_grid())} * plain_tiles(s_.background_grid()); }
-  uint8_t* map(int n) const { return params_.live + n * map_size(); }
 
   // Attention of a strip, and the blocks of it that live.
-  Outcome gather(int n, const Strip& strip, const BlockGrid& grid) {
+  Outcome gather(const Samples& samples, const Strip& strip, const BlockGrid& grid) {
     const Rect& positions = strip.positions;
+    const int n = samples.first;
+    const unsigned z = samples.count;
     const ScoreBuffers& scores = to_.scores;
     const RowOutputs out = {static_cast<float*>(params_.row_max) + int64_t{n} * s_.P,
                             static_cast<float*>(params_.row_sum) + int64_t{n} * s_.P,
                             params_.offsets ? params_.offsets + int64_t{n} * 2 * s_.P : nullptr, nullptr};
-    const dim3 rows(positions.area()), row_threads(kRowThreads), blocks(grid.count()), threads(kGatherThreads);
+    uint8_t* const map = params_.live + n * map_size();
+    const dim3 rows(positions.area(), 1, z), row_threads(kRowThreads), blocks(grid.count(), 1, z),
+        threads(kGatherThreads);
     if constexpr (kSixteenBits<E>)
       if (path_.weights()) {
-        GICA_TRY(compute_scores<Walked::weights>(sample_, positions, scores, path_, call_));
+        GICA_TRY(compute_scores<Walked::weights>(sample_, samples.count, positions, scores, path_, call_));
         GICA_TRY(GICA_LAUNCH(summarise_pieces, rows, row_threads, 0, stream_, scores.pieces, path_.pieces, positions,
                              sample_.rows(), s_, grid.background, to_.summary.bounds, out));
         const PieceAttention<E> attention = {static_cast<const typename E::Stored*>(scores.weights), scores.pieces,
                                              path_.pieces, positions, out.sum};
         return GICA_LAUNCH((gather_blocks<E, PieceAttention<E>>), blocks, threads, 0, stream_, attention,
-                           to_.summary.bounds, grid, s_, to_.blocks, to_.live, map(n));
+                           to_.summary.bounds, grid, s_, to_.blocks, to_.live, map);
       }
-    GICA_TRY(compute_scores<Walked::scores>(sample_, positions, scores, path_, call_));
+    GICA_TRY(compute_scores<Walked::scores>(sample_, samples.count, positions, scores, path_, call_));
     GICA_TRY(GICA_LAUNCH(summarise_rows, rows, row_threads, 0, stream_, scores.propagated, positions, sample_.rows(),
                          s_, grid.background, to_.summary, out));
     const Attention attention = {scores.propagated, positions, out.max, out.sum, sample_.rows()};
     return GICA_LAUNCH((gather_blocks<E, Attention>), blocks, threads, 0, stream_, attention, to_.summary.bounds, grid,
-                       s_, to_.blocks, to_.live, map(n));
+                       s_, to_.blocks, to_.live, map);
   }
 
-  Outcome run_strip(int n, const Strip& strip) {
+  Outcome run_strip(const Samples& samples, const Strip& strip) {
     const BlockGrid grid{{strip.grid}, sample_.background};
-    GICA_TRY(gather(n, strip, grid));
+    GICA_TRY(gather(samples, strip, grid));
     if constexpr (kSixteenBits<E>)
       if (sm90_takes<E>(call_))
         return paste_sm90(E{},
                           {grid.foreground, grid.background, to_.blocks, to_.live, to_.list, to_.count,
-                           params_.in.query, n, params_.y},
+                           params_.in.query, samples, params_.y},
                           sm90_, s_, call_.device, stream_);
-    GICA_TRY(GICA_LAUNCH(list_live, dim3(grid.foreground.count()), dim3(32), 0, stream_, to_.live, grid.across(), 1,
-                         grid.across(), to_.list, to_.count));
+    const unsigned tiles = grid.foreground.count(), z = samples.count;
+    GICA_TRY(GICA_LAUNCH(list_live, dim3(tiles, 1, z), dim3(32), 0, stream_, to_.live, grid.across(), 1, grid.across(),
+                         s_, to_.list, to_.count));
     using G = PasteProduct<E>;
-    return GICA_LAUNCH((paste<T, E>), dim3(s_.columns / G::columns, grid.foreground.count()), dim3(G::threads),
-                       G::shared_bytes, stream_, to_.blocks, sample_.pixels,
-                       LiveList{to_.list, to_.count, grid.across()}, grid, s_, params_.in.query, n, params_.y);
+    return GICA_LAUNCH((paste<T, E>), dim3(s_.columns / G::columns, tiles, z), dim3(G::threads), G::shared_bytes,
+                       stream_, to_.blocks, sample_.pixels, LiveList{to_.list, to_.count, grid.across()}, grid, s_,
+                       params_.in.query, samples.first, params_.y);
   }
 
   const ForwardParams& params_;
-  const Call& call_;
-  void* stream_;
-  const Shape s_;
-  const ScorePath path_;
-  const Plan plan_;
-  Scratch scratch_;
-  Sample<T, E> sample_;
-  const ForwardBuffers<E> to_;
   PasteSm90Buffers sm90_{};
 };
 
@@ -128,57 +116,31 @@ struct MatchBuffers : ScoreBuffers {
 };
 
 template <class T, class E>
-class Match {
+class Match : public Pass<T, E, MatchBuffers> {
+  using Base = Pass<T, E, MatchBuffers>;
+
  public:
   Match(const MatchParams& params, const Call& call)
-      : params_(params),
-        call_(call),
-        stream_(call.stream),
-        s_(shape_of(params.in)),
-        path_(ScorePath::of<E>(s_, call, Walked::scores)),
-        plan_(
-            s_, false, scratch_limit(call),
-            [&](const Strip& strip) { return bytes_of<MatchBuffers>(s_, strip, path_); },
-            [&](const Strip& strip) { return path_.cost(s_, strip); }),
-        scratch_(call.scratch),
-        sample_(params.in, s_, false, scratch_),
-        to_(MatchBuffers::take(s_, plan_.largest(), path_, scratch_)) {}
-
-  int64_t scratch() const { return scratch_.used(); }
+      : Base(params.in, call, Walked::scores, false, false), params_(params) {}
 
   Outcome run() {
-    for (int n = 0; n < s_.batch; ++n) {
-      GICA_TRY(sample_.prepare(n, stream_));
-      const RowOutputs out = {nullptr, nullptr, params_.offsets + int64_t{n} * 2 * s_.P,
-                              static_cast<float*>(params_.scores) + int64_t{n} * s_.P};
-      for (int i = 0; i < plan_.count(); ++i) {
-        const Rect rows = plan_.strip(i).positions;
-        GICA_TRY(compute_scores<Walked::scores>(sample_, rows, to_, path_, call_));
-        GICA_TRY(GICA_LAUNCH(match_rows, dim3(rows.area()), dim3(kRowThreads), 0, stream_, to_.propagated, rows,
-                             sample_.rows(), s_, out));
-      }
-    }
-    return {};
+    return Base::each_group([&](const Samples& samples) {
+      const int64_t n = samples.first;
+      const RowOutputs out = {nullptr, nullptr, params_.offsets + n * 2 * s_.P,
+                              static_cast<float*>(params_.scores) + n * s_.P};
+      return Base::each_strip([&](const Strip& strip) -> Outcome {
+        const Rect& rows = strip.positions;
+        GICA_TRY(compute_scores<Walked::scores>(sample_, samples.count, rows, to_, path_, call_));
+        return GICA_LAUNCH(match_rows, dim3(rows.area(), 1, samples.count), dim3(kRowThreads), 0, stream_,
+                           to_.propagated, rows, sample_.rows(), s_, out);
+      });
+    });
   }
 
  private:
-  const MatchParams& params_;
-  const Call& call_;
-  void* stream_;
-  const Shape s_;
-  const ScorePath path_;
-  const Plan plan_;
-  Scratch scratch_;
-  Sample<T, E> sample_;
-  const MatchBuffers to_;
-};
+  using Base::call_, Base::stream_, Base::s_, Base::path_, Base::sample_, Base::to_;
 
-template <class Pass, class Params>
-Outcome run_or_measure(const Params& params, const Call& call, int64_t* scratch) {
-  Pass pass(params, call);
-  if (!scratch) return pass.run();
-  *scratch = pass.scratch();
-  return {};
-}
+  const MatchParams& params_;
+};
 
 }  // namespace gica::cuda

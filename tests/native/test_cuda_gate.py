@@ -163,6 +163,18 @@ def test_hopper_walks_by_its_own_products(folder, which):
     assert product("RTX 4090", "bfloat16", 256) == {"WarpProduct"}
 
 
+@pytest.mark.parametrize("device", ["RTX 3060", "H200"])
+@pytest.mark.parametrize("which", PASSES)
+def test_small_samples_share_their_launches(folder, which, device):
+    """A batch takes as many as one sample; large ones are worked through one by one."""
+
+    def launches(side: int, batch: int) -> list[Launch]:
+        return record(which, "bfloat16", Sizes((side, side), batch=batch), DEVICES[device]).launches
+
+    assert len(launches(16, 12)) == len(launches(16, 1))
+    assert len(launches(256, 2)) == 2 * len(launches(256, 1))
+
+
 def test_a_smaller_limit_on_scratch_is_kept(folder):
     """Down to what the smallest strip takes."""
     device = DEVICES["H200"]

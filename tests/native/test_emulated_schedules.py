@@ -36,17 +36,22 @@ ARITHMETICS = {
 FAMILIES = ["sm80", "sm90"]
 
 
-def results(kernels, problem, schedule):
-    """Everything that the kernels write, as arrays."""
+def bare_problem(problem):
+    """The problem as the bare kernels take it."""
     p, o = problem, dict(problem.options)
     skip = o.pop("skip", "auto") == "auto"
     inputs = emulated.checks.inputs(
         p.f, p.b, p.mask, p.values, p.query_mask, o.pop("ksize", 3), 1, o.pop("rate", 1),
         o.pop("fuse_k", 3), True,
     )  # fmt: skip
-    bare = emulated.problem_of(inputs, skip=skip, **o)
+    return emulated.problem_of(inputs, skip=skip, **o)
+
+
+def results(kernels, problem, schedule, grad_y=None):
+    """Everything that the kernels write, as arrays."""
+    bare = bare_problem(problem)
     forward = kernels.forward(bare, schedule.native())
-    g = emulated.array(weights(problem).to(p.f.dtype))
+    g = emulated.array((weights(problem) if grad_y is None else grad_y).to(problem.f.dtype))
     saved = (forward[name] for name in ("row_max", "row_sum", "live"))
     backward = kernels.backward(bare, g, *saved, schedule.native())
     match = kernels.match(bare, schedule.native())

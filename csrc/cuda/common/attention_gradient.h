@@ -17,9 +17,9 @@ __global__ __launch_bounds__(BlockProduct<E>::threads) void block_gradients(cons
                                                                             float* out) {
   using G = BlockProduct<E>;
   GICA_DYNAMIC_SHARED(shared);
-  if (!live[blockIdx.x]) return;
+  if (!of_sample(live, s)[blockIdx.x]) return;
   const auto rows_of = [&](const typename E::Stored* tiles, int tile) {
-    const auto* first = tiles + static_cast<size_t>(tile) * kTileSize * s.columns;
+    const auto* first = of_sample(tiles, s) + static_cast<size_t>(tile) * kTileSize * s.columns;
     return [first, columns = s.columns](int step, int line, int column) {
       return first + static_cast<size_t>(line) * columns + step * kDepth<E> + column;
     };
@@ -27,7 +27,7 @@ __global__ __launch_bounds__(BlockProduct<E>::threads) void block_gradients(cons
   G product;
   product.multiply(shared, s.columns / kDepth<E>, rows_of(gradients, blockIdx.x / grid.across()),
                    rows_of(pixels, blockIdx.x % grid.across()));
-  float* block = out + static_cast<size_t>(blockIdx.x) * kBlockSize;
+  float* block = of_sample(out, s) + static_cast<size_t>(blockIdx.x) * kBlockSize;
   product.each_pair([&](int row, int column, float x, float y) {
     *reinterpret_cast<float2*>(block + row * kTileSize + column) = make_float2(x, y);
   });
@@ -38,6 +38,10 @@ struct BlockGradients {
   const int* live;
   BlockGrid grid;
 
+  __device__ __forceinline__ BlockGradients of_sample(const Shape& s) const {
+    using gica::cuda::of_sample;
+    return {of_sample(blocks, s), of_sample(live, s), grid};
+  }
   // Entries of a block's row from a slot on, null where the block is dead; f and b are places in their tile tables.
   __device__ __forceinline__ const float* row(int f, int b) const {
     const size_t block = static_cast<size_t>(f / kTileSize) * grid.across() + b / kTileSize;
@@ -92,10 +96,11 @@ __device__ __forceinline__ bool attention_gradients(const BlockGradients& weight
 static __global__ void score_row_gradients(Attention attention, BlockGradients weights, Rect scored, Shape s,
                                            float* gradient) {
   __shared__ float room[kRowThreads / 32];
+  attention = attention.of_sample(s), weights = weights.of_sample(s);
   const int y = scored.y0 + blockIdx.x / scored.width(), x = scored.x0 + blockIdx.x % scored.width();
   const int p = y * s.wf + x, chunks = chunks_across(s);
   const float* row = attention.row(s, y, x);
-  float* out = gradient + static_cast<size_t>(blockIdx.x) * s.row_stride;
+  float* out = of_sample(gradient, s) + static_cast<size_t>(blockIdx.x) * s.row_stride;
   const float max = attention.max[p], factor = Attention::factor(attention.sum[p]);
   const ForegroundPlaces places(weights.grid.foreground, y, x);
   // each(q, attention, its gradient) for every position in a live block; the others' gradient is set to 0.
@@ -124,7 +129,8 @@ static __global__ void score_row_gradients(Attention attention, BlockGradients w
   });
 }
 
-// owned[tile * 64 + slot]: whether a position of the strip's grid is its own, and not one it shares with the next.
+// owned[tile * 64 + slot]: whether a position of the strip's grid is its own, and not one it shares with the next. The
+// same for every sample.
 static __global__ void find_owned(TileTable tiles, Rect own, uint8_t* owned) {
   GridPosition at;
   owned[blockIdx.x * kTileSize + threadIdx.x] =
@@ -144,9 +150,10 @@ __global__ __launch_bounds__(PixelGradientProduct<E>::threads) void add_pixel_gr
   using Stored = typename E::Stored;
   constexpr int per_block = kTileSize / kDepth<E>;
   GICA_DYNAMIC_SHARED(shared);
-  const int tile = blockIdx.y, column0 = blockIdx.x * G::columns, count = live.count[tile];
+  const int tile = blockIdx.y, column0 = blockIdx.x * G::columns, count = of_sample(live.count, s)[tile];
   if (count == 0) return;
-  const int* list = live.list + static_cast<size_t>(tile) * live.length;
+  blocks = of_sample(blocks, s), gradients = of_sample(gradients, s), pixel_gradients = of_sample(pixel_gradients, s);
+  const int* list = of_sample(live.list, s) + static_cast<size_t>(tile) * live.length;
   const auto row_of_block = [&](int step, int line, int column) -> const Stored* {
     const int f_tile = list[step / per_block], slot = step % per_block * kDepth<E> + line;
     const size_t block = static_cast<size_t>(f_tile) * grid.across() + tile;

@@ -109,14 +109,15 @@ __device__ __forceinline__ bool may_live(const float* bounds, const Rect& positi
                     !(4 * bounds[static_cast<size_t>(positions.index(y, x)) * grid.across() + b_tile] <= s.threshold));
 }
 
-// blocks[foreground tile][background tile][64][64], written where the block is live. `map` is the sample's map of live
-// plain tiles. A: Attention, or what stands for it (pieces.h).
+// blocks[foreground tile][background tile][64][64], written where the block is live. `map` is the map of live plain
+// tiles of the launch's first sample. A: Attention, or what stands for it (pieces.h).
 template <class E, class A>
 __global__ __launch_bounds__(kGatherThreads) void gather_blocks(A attention, const float* bounds, BlockGrid grid,
                                                                 Shape s, typename E::Stored* blocks, int* live,
                                                                 uint8_t* map) {
   __shared__ GridPosition f[kTileSize], b[kTileSize];
   const int f_tile = blockIdx.x / grid.across(), b_tile = blockIdx.x % grid.across();
+  attention = attention.of_sample(s), bounds = of_sample(bounds, s);
   list_positions(grid.foreground, f_tile, f);
   list_positions(grid.background, b_tile, b);
   __syncthreads();
@@ -126,6 +127,7 @@ __global__ __launch_bounds__(kGatherThreads) void gather_blocks(A attention, con
     form_block(attention, s, grid, f_tile, b_tile, f, b, values);
     const Rect grid_f = s.foreground_grid(), grid_b = s.background_grid();
     const GridPosition to = b[gather_column()];
+    map += static_cast<size_t>(blockIdx.z) * plain_tiles(grid_f) * plain_tiles(grid_b);
 #pragma unroll
     for (int r = 0; r < kGatherRows; ++r) {
       const GridPosition from = f[gather_row() + r];
@@ -135,12 +137,12 @@ __global__ __launch_bounds__(kGatherThreads) void gather_blocks(A attention, con
           plain_tile(grid_b, to.i, to.j)] = 1;
     }
     any = any_thread(any);
-    if (any) store_block<E>(values, blocks);
+    if (any) store_block<E>(values, of_sample(blocks, s));
   }
-  if (threadIdx.x == 0) live[blockIdx.x] = any;
+  if (threadIdx.x == 0) of_sample(live, s)[blockIdx.x] = any;
 }
 
-// The same where the map is known, without a test of the values.
+// The same where the map is known, without a test of the values. `map` too is that of the launch's first sample.
 template <class E>
 __global__ __launch_bounds__(kGatherThreads) void gather_live_blocks(Attention attention, BlockGrid grid, Shape s,
                                                                      const uint8_t* map, typename E::Stored* blocks,
@@ -151,6 +153,7 @@ __global__ __launch_bounds__(kGatherThreads) void gather_live_blocks(Attention a
   list_positions(grid.background, b_tile, b);
   __syncthreads();
   const Rect grid_f = s.foreground_grid(), grid_b = s.background_grid();
+  map += static_cast<size_t>(blockIdx.z) * plain_tiles(grid_f) * plain_tiles(grid_b);
   const GridPosition to = b[gather_column()];
   bool any = false;
   for (int r = 0; r < kGatherRows && to.i >= 0; ++r) {
@@ -159,16 +162,17 @@ __global__ __launch_bounds__(kGatherThreads) void gather_live_blocks(Attention a
                               plain_tile(grid_b, to.i, to.j)] != 0;
   }
   any = any_thread(any);
-  if (threadIdx.x == 0) live[blockIdx.x] = any;
+  if (threadIdx.x == 0) of_sample(live, s)[blockIdx.x] = any;
   if (!any) return;
   float values[kGatherRows];
-  form_block(attention, s, grid, f_tile, b_tile, f, b, values);
-  store_block<E>(values, blocks);
+  form_block(attention.of_sample(s), s, grid, f_tile, b_tile, f, b, values);
+  store_block<E>(values, of_sample(blocks, s));
 }
 
 // list[line][...]: the live blocks of a line in order, one warp per line; count[line]: how many. Blocks of a line are
 // `step` apart, lines `line_step`.
-static __global__ void list_live(const int* live, int length, int step, int line_step, int* list, int* count) {
+static __global__ void list_live(const int* live, int length, int step, int line_step, Shape s, int* list, int* count) {
+  live = of_sample(live, s), list = of_sample(list, s), count = of_sample(count, s);
   const int lane = threadIdx.x % 32;
   int found = 0;
   for (int first = 0; first < length; first += 32) {

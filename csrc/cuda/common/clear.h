@@ -15,6 +15,14 @@ inline Outcome clear(void* memory, int64_t bytes, void* stream) {
   return {static_cast<int>(error), "cudaMemsetAsync"};
 }
 
+// The same in so many places, `stride` bytes from one to the next.
+inline Outcome clear_each(void* memory, int64_t bytes, int64_t stride, int count, void* stream) {
+  if (count == 1 || bytes == 0) return clear(memory, bytes, stream);
+  const auto error = cudaMemset2DAsync(memory, static_cast<size_t>(stride), 0, static_cast<size_t>(bytes), count,
+                                       static_cast<cudaStream_t>(stream));
+  return {static_cast<int>(error), "cudaMemset2DAsync"};
+}
+
 inline unsigned blocks_for(int64_t items, int per_block) {
   return static_cast<unsigned>((items + per_block - 1) / per_block);
 }

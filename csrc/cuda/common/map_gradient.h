@@ -21,7 +21,9 @@ __global__ __launch_bounds__(ForegroundProduct<E>::threads) void foreground_grad
   using G = ForegroundProduct<E>;
   using Stored = typename E::Stored;
   GICA_DYNAMIC_SHARED(shared);
-  const int first = blockIdx.y * G::rows, column0 = blockIdx.x * G::columns, split = blockIdx.z;
+  grams = of_sample(grams, s), b = of_sample(b, s), partial = of_sample(partial, s);
+  const int tile = blockIdx.y / splits, split = blockIdx.y % splits;
+  const int first = tile * G::rows, column0 = blockIdx.x * G::columns;
   const int all = (s.Q + kDepth<E> - 1) / kDepth<E>;
   const int begin = static_cast<int>(static_cast<int64_t>(all) * split / splits);
   const int end = static_cast<int>(static_cast<int64_t>(all) * (split + 1) / splits);
@@ -48,6 +50,7 @@ static __global__ void add_foreground_gradients(const float* partial, Slots slot
                                                 float* gradient) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (index >= static_cast<int64_t>(s.P) * s.depth) return;
+  partial = of_sample(partial, s);
   const int p = static_cast<int>(index / s.depth), c = static_cast<int>(index % s.depth);
   const int count = slots.gram_slots();
   float total = 0;
@@ -58,7 +61,7 @@ static __global__ void add_foreground_gradients(const float* partial, Slots slot
     for (int split = 0; split < splits; ++split)
       total += partial[(static_cast<size_t>(split) * count + slot) * s.depth + c];
   }
-  gradient[index] += total;
+  of_sample(gradient, s)[index] += total;
 }
 
 // gradient[q][depth] += gradient^T times f.
@@ -69,6 +72,7 @@ __global__ __launch_bounds__(BackgroundProduct<E>::threads) void add_background_
   using G = BackgroundProduct<E>;
   using Stored = typename E::Stored;
   GICA_DYNAMIC_SHARED(shared);
+  grams = of_sample(grams, s), f = of_sample(f, s), gradient = of_sample(gradient, s);
   const int q0 = blockIdx.y * G::rows, column0 = blockIdx.x * G::columns;
   const auto row_of_gradient = [&](int step, int line, int column) -> const Stored* {
     const int slot = step * kDepth<E> + line, q = q0 + column;
@@ -94,6 +98,7 @@ __global__ void add_norm_to_background(const float* norm_gradient, const float* 
                                        const typename E::Stored* b, Shape s, float* gradient) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (index >= static_cast<int64_t>(s.Q) * s.depth) return;
+  norm_gradient = of_sample(norm_gradient, s), reciprocal_norm = of_sample(reciprocal_norm, s);
   const int q = static_cast<int>(index / s.depth), y = q / s.wb, x = q % s.wb;
   float weight = 0;
   for (int i = max(y - s.box_radius, 0); i <= min(y + s.box_radius, s.hb - 1); ++i)
@@ -101,10 +106,11 @@ __global__ void add_norm_to_background(const float* norm_gradient, const float* 
       const float reciprocal = reciprocal_norm[i * s.wb + j];
       if (reciprocal != 1e4f) weight -= norm_gradient[i * s.wb + j] * reciprocal;
     }
-  gradient[index] += weight * to_float(b[index]);
+  of_sample(gradient, s)[index] += weight * to_float(of_sample(b, s)[index]);
 }
 
-// picks[i] for every row (or column) of an image: the position of the reduced map that took its pixel there, or -1.
+// picks[i] for every row (or column) of an image: the position of the reduced map that took its pixel there, or -1. The
+// same for every sample.
 static __global__ void invert_picks(int size, int reduced, Semantics semantics, int* picks) {
   for (int i = threadIdx.x; i < size; i += blockDim.x) picks[i] = -1;
   __syncthreads();
@@ -129,12 +135,14 @@ __global__ void write_gradient(Image image, int n, Shape s, MapGradient map, Pix
   const int x = static_cast<int>(index % image.width), y = static_cast<int>(index / image.width % image.height);
   const int c = static_cast<int>(index / (image.width * image.height));
   float total = 0;
+  n = number_of_sample(n);
   if (map.values && map.rows[y] >= 0 && map.columns[x] >= 0)
-    total += map.values[static_cast<size_t>(map.rows[y] * map.width + map.columns[x]) * map.depth + c];
+    total += of_sample(map.values, s)[static_cast<size_t>(map.rows[y] * map.width + map.columns[x]) * map.depth + c];
   if (pasted.values) {
     const int i = (y + s.before) / s.phases, j = (x + s.before) / s.phases;
     const int phase = (y + s.before) % s.phases * s.phases + (x + s.before) % s.phases;
-    total += pasted.values[static_cast<size_t>(pasted.tiles.find(i, j)) * s.columns + phase * s.value_depth + c];
+    total += of_sample(pasted.values,
+                       s)[static_cast<size_t>(pasted.tiles.find(i, j)) * s.columns + phase * s.value_depth + c];
   }
   set_pixel<T>(image, n, c, y, x, total);
 }

@@ -16,7 +16,7 @@ struct LiveList {
   int length;
 };
 
-// One block per tile of the foreground's grid and 128 columns.
+// One block per tile of the foreground's grid and 128 columns. n: the number of the launch's first sample.
 template <class T, class E>
 __global__ __launch_bounds__(PasteProduct<E>::threads) void paste(const typename E::Stored* blocks,
                                                                   const typename E::Stored* pixels, LiveList live,
@@ -27,7 +27,8 @@ __global__ __launch_bounds__(PasteProduct<E>::threads) void paste(const typename
   GICA_DYNAMIC_SHARED(shared);
   __shared__ GridPosition at[kTileSize];
   const int tile = blockIdx.y, column0 = blockIdx.x * G::columns;
-  const int* list = live.list + static_cast<size_t>(tile) * live.length;
+  n = number_of_sample(n), blocks = of_sample(blocks, s), pixels = of_sample(pixels, s);
+  const int* list = of_sample(live.list, s) + static_cast<size_t>(tile) * live.length;
   list_positions(grid.foreground, tile, at);
   const auto row_of_block = [&](int step, int line, int column) -> const Stored* {
     const size_t block = static_cast<size_t>(tile) * grid.across() + list[step / per_block];
@@ -38,7 +39,7 @@ __global__ __launch_bounds__(PasteProduct<E>::threads) void paste(const typename
     return pixels + (static_cast<size_t>(list[step / per_block]) * kTileSize + slot) * s.columns + column0 + column;
   };
   G product;
-  product.multiply(shared, live.count[tile] * per_block, row_of_block, row_of_pixels);
+  product.multiply(shared, of_sample(live.count, s)[tile] * per_block, row_of_block, row_of_pixels);
   __syncthreads();
   const int query_scale = s.phases / s.rate;
   product.each_pair([&](int row, int column, float first, float second) {

@@ -47,6 +47,11 @@ struct PieceAttention {
   Rect positions;
   const float* sum;  // [P]
 
+  __device__ __forceinline__ PieceAttention of_sample(const Shape& s) const {
+    using gica::cuda::of_sample;
+    return {of_sample(weights, s), of_sample(pieces, s), grid, positions, sum + static_cast<size_t>(blockIdx.z) * s.P};
+  }
+
   struct Row {
     const Stored* weights;
     const Piece* pieces;
@@ -100,9 +105,10 @@ __device__ __forceinline__ float weigh(const Shape& s, unsigned counted, float (
 static __global__ void summarise_pieces(Piece* all_pieces, PieceGrid grid, Rect positions, RowInputs in, Shape s,
                                         TileTable background, float* all_bounds, RowOutputs out) {
   __shared__ float room[kRowThreads / 32];
+  in = in.of_sample(s), out = out.of_sample(s);
   const int p = row_position(positions, s, blockIdx.x), count = grid.count(s);
-  Piece* pieces = all_pieces + static_cast<size_t>(blockIdx.x) * count;
-  float* bounds = all_bounds + static_cast<size_t>(blockIdx.x) * background.count();
+  Piece* pieces = of_sample(all_pieces, s) + static_cast<size_t>(blockIdx.x) * count;
+  float* bounds = of_sample(all_bounds, s) + static_cast<size_t>(blockIdx.x) * background.count();
   if (!in.wanted[p]) {
     for (int tile = threadIdx.x; tile < background.count(); tile += kRowThreads) bounds[tile] = 0;
     if (threadIdx.x == 0) out.max[p] = out.sum[p] = 0;

@@ -53,20 +53,22 @@ class Sample {
     if (pasted) pixels = scratch.take<Stored>(int64_t{background.count()} * kTileSize * s.columns);
   }
 
-  Outcome prepare(int n, void* stream) {
+  Outcome prepare(const Samples& samples, void* stream) {
     const dim3 block(256);
-    GICA_TRY(GICA_LAUNCH((reduce_map<T, E>), dim3(blocks_for(s.P, 32), blocks_for(s.depth, 32)), block, 0, stream, in.f,
-                         n, s.hf, s.wf, s.depth, s.semantics, f));
-    GICA_TRY(GICA_LAUNCH((reduce_map<T, E>), dim3(blocks_for(s.Q, 32), blocks_for(s.depth, 32)), block, 0, stream, in.b,
-                         n, s.hb, s.wb, s.depth, s.semantics, b));
-    GICA_TRY(GICA_LAUNCH((pixel_energy<T>), dim3(blocks_for(s.Q, 64)), dim3(64), 0, stream, in.b, n, s, energy_));
-    GICA_TRY(clear(invalid_count_, sizeof(int), stream));
-    GICA_TRY(GICA_LAUNCH(norms_and_validity, dim3(blocks_for(s.Q, 256)), block, 0, stream, energy_, in.hole, in.b, n, s,
-                         reciprocal_norm, valid_, invalid_count_));
-    GICA_TRY(GICA_LAUNCH(find_wanted, dim3(blocks_for(s.P, 256)), block, 0, stream, in.query, n, s, wanted_));
+    const int n = samples.first;
+    const unsigned z = samples.count;
+    GICA_TRY(GICA_LAUNCH((reduce_map<T, E>), dim3(blocks_for(s.P, 32), blocks_for(s.depth, 32), z), block, 0, stream,
+                         in.f, n, s.hf, s.wf, s, f));
+    GICA_TRY(GICA_LAUNCH((reduce_map<T, E>), dim3(blocks_for(s.Q, 32), blocks_for(s.depth, 32), z), block, 0, stream,
+                         in.b, n, s.hb, s.wb, s, b));
+    GICA_TRY(GICA_LAUNCH((pixel_energy<T>), dim3(blocks_for(s.Q, 64), 1, z), dim3(64), 0, stream, in.b, n, s, energy_,
+                         invalid_count_));
+    GICA_TRY(GICA_LAUNCH(norms_and_validity, dim3(blocks_for(s.Q, 256), 1, z), block, 0, stream, energy_, in.hole, in.b,
+                         n, s, reciprocal_norm, valid_, invalid_count_));
+    GICA_TRY(GICA_LAUNCH(find_wanted, dim3(blocks_for(s.P, 256), 1, z), block, 0, stream, in.query, n, s, wanted_));
     if (pixels)
-      GICA_TRY(GICA_LAUNCH((phase_pixels<T, E>), dim3(background.count() * kTileSize), dim3(128), 0, stream, in.values,
-                           n, background, s, PhaseOptions{false, 1}, Mask{}, pixels));
+      GICA_TRY(GICA_LAUNCH((phase_pixels<T, E>), dim3(background.count() * kTileSize, 1, z), dim3(128), 0, stream,
+                           in.values, n, background, s, PhaseOptions{false, 1}, Mask{}, pixels));
     return {};
   }
 
@@ -96,10 +98,6 @@ int walk_columns(const Shape& s, const Call& call) {
   return walk_is_sm90<E>(s, call) || walk_is_wide<E>(s, call.device) ? WideWalk<E>::columns : NarrowWalk<E>::columns;
 }
 
-inline int64_t scratch_limit(const Call& call) {
-  return call.scratch_limit > 0 ? call.scratch_limit : int64_t{256} << 20;
-}
-
 // How the scores of a problem are computed, and what is left of them. Every other way than the walk's leaves scores.
 struct ScorePath {
   bool walk;
@@ -120,14 +118,6 @@ struct ScorePath {
     return walk ? walk_cost(s, rows) : Slots::of(s, rows).gram_slots();
   }
 };
-
-// The scratch of one strip.
-template <class Buffers>
-int64_t bytes_of(const Shape& s, const Strip& strip, const ScorePath& path) {
-  Scratch counted(nullptr);
-  Buffers::take(s, strip, path, counted);
-  return counted.used();
-}
 
 // Where the scores of a strip are computed; null what the path does not need.
 struct ScoreBuffers {
@@ -158,8 +148,8 @@ struct ScoreBuffers {
 
 // walked: what the path leaves, known when this is compiled, since each is a kernel of its own.
 template <Walked walked, class T, class E>
-Outcome compute_scores(const Sample<T, E>& sample, const Rect& strip, const ScoreBuffers& to, const ScorePath& path,
-                       const Call& call) {
+Outcome compute_scores(const Sample<T, E>& sample, int samples, const Rect& strip, const ScoreBuffers& to,
+                       const ScorePath& path, const Call& call) {
   const Shape& s = sample.s;
   if (path.walk) {
     const RowInputs rows = sample.rows();
@@ -173,8 +163,8 @@ Outcome compute_scores(const Sample<T, E>& sample, const Rect& strip, const Scor
                                 static_cast<typename E::Stored*>(to.weights),
                                 to.pieces};
     if constexpr (kSixteenBits<E>)
-      if (walk_is_sm90<E>(s, call)) return walk_sm90(a, walked, s, strip, call.stream);
-    return walk<walked>(a, s, strip, call.device, call.stream);
+      if (walk_is_sm90<E>(s, call)) return walk_sm90(a, walked, s, strip, samples, call.stream);
+    return walk<walked>(a, s, strip, samples, call.device, call.stream);
   }
   // The steps that serve every size of patch and propagation.
   using G = GramProduct<E>;
@@ -182,14 +172,14 @@ Outcome compute_scores(const Sample<T, E>& sample, const Rect& strip, const Scor
   const int count = slots.gram_slots();
   const dim3 block(256);
   GICA_TRY(GICA_LAUNCH(list_slots, dim3(blocks_for(count, 256)), block, 0, call.stream, slots, s.P, to.positions));
-  GICA_TRY(GICA_LAUNCH(gram_products<E>, dim3(blocks_for(s.row_stride, G::columns), blocks_for(count, G::rows)),
-                       dim3(G::threads), G::shared_bytes, call.stream, sample.f, sample.b, s, to.positions, count,
-                       to.grams));
+  GICA_TRY(GICA_LAUNCH(
+      gram_products<E>, dim3(blocks_for(s.row_stride, G::columns), blocks_for(count, G::rows), samples),
+      dim3(G::threads), G::shared_bytes, call.stream, sample.f, sample.b, s, to.positions, count, to.grams));
   const unsigned across = blocks_for(s.Q, 256);
-  GICA_TRY(GICA_LAUNCH(patch_scores, dim3(slots.score_slots() * across), block, 0, call.stream, to.grams,
+  GICA_TRY(GICA_LAUNCH(patch_scores, dim3(slots.score_slots() * across, 1, samples), block, 0, call.stream, to.grams,
                        sample.reciprocal_norm, s, slots, to.scores));
-  return GICA_LAUNCH(propagate_scores, dim3(slots.strip.area() * across), block, 0, call.stream, to.scores, s, slots,
-                     to.propagated);
+  return GICA_LAUNCH(propagate_scores, dim3(slots.strip.area() * across, 1, samples), block, 0, call.stream, to.scores,
+                     s, slots, to.propagated);
 }
 
 }  // namespace gica::cuda

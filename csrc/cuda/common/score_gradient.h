@@ -4,6 +4,7 @@
 
 #include "common/element.h"
 #include "common/launch.h"
+#include "common/samples.h"
 #include "common/slots.h"
 
 namespace gica::cuda {
@@ -18,7 +19,8 @@ static __global__ void patch_gradients(const float* gradient, const float* recip
   const int blocks = (s.Q + blockDim.x - 1) / blockDim.x;
   const int q = blockIdx.x % blocks * blockDim.x + threadIdx.x;
   if (q >= s.Q) return;
-  const float norm = reciprocal_norm[q];
+  gradient = of_sample(gradient, s), patches = of_sample(patches, s);
+  const float norm = of_sample(reciprocal_norm, s)[q];
   const int first = static_cast<int>(blockIdx.x) / blocks * kSlotsTogether;
   for (int slot = first; slot < min(first + kSlotsTogether, slots.score_slots()); ++slot) {
     const int group = slot / slots.score_width(), i = slot % slots.score_width();
@@ -47,6 +49,7 @@ static __global__ void norm_gradient_parts(const float* patches, Slots slots, co
                                            float* partial) {
   const int q = blockIdx.x * blockDim.x + threadIdx.x, part = blockIdx.y;
   if (q >= s.Q) return;
+  patches = of_sample(patches, s), scores = of_sample(scores, s);
   const int down = slots.strip.y0 - held.strip.y0, across = slots.strip.x0 - held.strip.x0;
   const int64_t all = slots.score_slots();
   float total = 0;
@@ -57,12 +60,13 @@ static __global__ void norm_gradient_parts(const float* patches, Slots slots, co
     const int group = slot / slots.score_width() + down, i = slot % slots.score_width() + across;
     total += gradient * scores[(static_cast<size_t>(group) * held.score_width() + i) * s.row_stride + q];
   }
-  partial[static_cast<size_t>(part) * s.Q + q] = total;
+  of_sample(partial, s)[static_cast<size_t>(part) * s.Q + q] = total;
 }
 
 static __global__ void add_norm_gradients(const float* partial, Shape s, float* norm_gradient) {
   const int q = blockIdx.x * blockDim.x + threadIdx.x;
   if (q >= s.Q) return;
+  partial = of_sample(partial, s), norm_gradient = of_sample(norm_gradient, s);
   float total = norm_gradient[q];
   for (int part = 0; part < kNormParts; ++part) total += partial[static_cast<size_t>(part) * s.Q + q];
   norm_gradient[q] = total;
@@ -74,6 +78,7 @@ __global__ void gram_gradients(const float* patches, Shape s, Slots slots, typen
   const int blocks = (s.row_stride + blockDim.x - 1) / blockDim.x;
   const int q = blockIdx.x % blocks * blockDim.x + threadIdx.x;
   if (q >= s.row_stride) return;
+  patches = of_sample(patches, s), grams = of_sample(grams, s);
   const int v = q % s.wb, first = static_cast<int>(blockIdx.x) / blocks * kSlotsTogether;
   // Taps dx that stay in the background's row.
   const int left = q < s.Q ? max(-s.box_radius, v - (s.wb - 1)) : 1, right = min(s.box_radius, v);

@@ -3,11 +3,12 @@
 #pragma once
 
 #include "common/product.h"
+#include "common/samples.h"
 #include "common/slots.h"
 
 namespace gica::cuda {
 
-// positions[slot]: the flat position of a Gram slot, -1 outside the map.
+// positions[slot]: the flat position of a Gram slot, -1 outside the map. They are those of every sample.
 static __global__ void list_slots(Slots slots, int size, int* positions) {
   const int slot = blockIdx.x * blockDim.x + threadIdx.x;
   if (slot >= slots.gram_slots()) return;
@@ -26,6 +27,7 @@ __global__ __launch_bounds__(GramProduct<E>::threads) void gram_products(const t
   using G = GramProduct<E>;
   using Stored = typename E::Stored;
   GICA_DYNAMIC_SHARED(shared);
+  f = of_sample(f, s), b = of_sample(b, s), gram = of_sample(gram, s);
   const int first = blockIdx.y * G::rows, q0 = blockIdx.x * G::columns;
   const auto row_of_f = [&](int step, int line, int column) -> const Stored* {
     const int c = step * kDepth<E> + column, p = first + line < count ? positions[first + line] : -1;
@@ -48,6 +50,7 @@ __global__ __launch_bounds__(GramProduct<E>::threads) void gram_products(const t
 // scores[slot][q] = reciprocal norm * the sum of the Gram products under both patches, 0 outside either map.
 static __global__ void patch_scores(const float* gram, const float* reciprocal_norm, Shape s, Slots slots,
                                     float* scores) {
+  gram = of_sample(gram, s), reciprocal_norm = of_sample(reciprocal_norm, s), scores = of_sample(scores, s);
   const int blocks = (s.Q + blockDim.x - 1) / blockDim.x;
   const int slot = blockIdx.x / blocks, q = blockIdx.x % blocks * blockDim.x + threadIdx.x;
   if (q >= s.Q) return;
@@ -71,6 +74,7 @@ static __global__ void patch_scores(const float* gram, const float* reciprocal_n
 
 // propagated[row][q]: sums along the flat positions, row-major within each score, column-major between groups.
 static __global__ void propagate_scores(const float* scores, Shape s, Slots slots, float* propagated) {
+  scores = of_sample(scores, s), propagated = of_sample(propagated, s);
   const int blocks = (s.Q + blockDim.x - 1) / blockDim.x;
   const int row = blockIdx.x / blocks, q = blockIdx.x % blocks * blockDim.x + threadIdx.x;
   if (q >= s.Q) return;

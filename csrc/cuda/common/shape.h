@@ -27,6 +27,7 @@ struct Shape {
   int value_depth;  // channels of one phase, padded likewise
   int columns;      // columns of the paste product: phases^2 * value_depth, padded to whole tiles
   int row_stride;   // between rows of Q elements
+  int64_t scratch_stride;  // bytes between the scratch of two samples (samples.h)
   float softmax_scale;
   float threshold;  // a block of Abar is left out where all of it is at most this; negative: none is
   Semantics semantics;

@@ -3,6 +3,7 @@
 
 #include "common/element.h"
 #include "common/reduce.h"
+#include "common/samples.h"
 #include "common/tiles.h"
 
 namespace gica::cuda {
@@ -16,6 +17,13 @@ struct RowOutputs {
   float* sum;        // [P]
   int64_t* offsets;  // [2][P]
   float* scores;     // [P] score at the arg-max
+
+  // From those of the launch's first sample.
+  __device__ __forceinline__ RowOutputs of_sample(const Shape& s) const {
+    const size_t rows = static_cast<size_t>(blockIdx.z) * s.P;
+    return {max ? max + rows : nullptr, sum ? sum + rows : nullptr, offsets ? offsets + 2 * rows : nullptr,
+            scores ? scores + rows : nullptr};
+  }
 };
 
 struct RowInputs {
@@ -26,6 +34,10 @@ struct RowInputs {
   // Masked positions that stay in the denominator, as exp(0).
   __device__ __forceinline__ int kept(const Shape& s) const {
     return s.semantics == Semantics::mmagic ? 0 : *invalid_count;
+  }
+  __device__ __forceinline__ RowInputs of_sample(const Shape& s) const {
+    using gica::cuda::of_sample;
+    return {of_sample(wanted, s), of_sample(valid, s), of_sample(invalid_count, s)};
   }
 };
 
@@ -88,6 +100,10 @@ struct Attention {
   const float *max, *sum;  // [P]
   RowInputs in;
 
+  __device__ __forceinline__ Attention of_sample(const Shape& s) const {
+    const size_t rows = static_cast<size_t>(blockIdx.z) * s.P;
+    return {gica::cuda::of_sample(scores, s), positions, max + rows, sum + rows, in.of_sample(s)};
+  }
   __device__ __forceinline__ const float* row(const Shape& s, int y, int x) const {
     return scores + static_cast<size_t>(positions.index(y, x)) * s.row_stride;
   }
@@ -182,10 +198,11 @@ struct RowSummary {
 static __global__ void summarise_rows(const float* scores, Rect positions, RowInputs in, Shape s, TileTable background,
                                       RowSummary to, RowOutputs out) {
   __shared__ float room[kRowThreads / 32];
+  in = in.of_sample(s), out = out.of_sample(s);
   const int p = row_position(positions, s, blockIdx.x), chunks = chunks_across(s), all = s.hb * chunks;
-  const float* row = scores + static_cast<size_t>(blockIdx.x) * s.row_stride;
-  float* chunk_max = to.chunk_max + static_cast<size_t>(blockIdx.x) * all;
-  float* bounds = to.bounds + static_cast<size_t>(blockIdx.x) * background.count();
+  const float* row = of_sample(scores, s) + static_cast<size_t>(blockIdx.x) * s.row_stride;
+  float* chunk_max = of_sample(to.chunk_max, s) + static_cast<size_t>(blockIdx.x) * all;
+  float* bounds = of_sample(to.bounds, s) + static_cast<size_t>(blockIdx.x) * background.count();
   const bool wanted = in.wanted[p];
   if (out.offsets) write_largest(wanted ? find_largest(row, in, s) : Largest{-kInfinity, s.Q}, wanted, s, p, out);
   if (!wanted) {
@@ -215,10 +232,11 @@ static __global__ void summarise_rows(const float* scores, Rect positions, RowIn
 
 // The arg-max of every row and its score.
 static __global__ void match_rows(const float* rows, Rect positions, RowInputs in, Shape s, RowOutputs out) {
+  in = in.of_sample(s), out = out.of_sample(s);
   const int p = row_position(positions, s, blockIdx.x);
   const bool wanted = in.wanted[p];
   Largest best = {-kInfinity, s.Q};
-  if (wanted) best = find_largest(rows + static_cast<size_t>(blockIdx.x) * s.row_stride, in, s);
+  if (wanted) best = find_largest(of_sample(rows, s) + static_cast<size_t>(blockIdx.x) * s.row_stride, in, s);
   write_largest(best, wanted, s, p, out);
 }
 

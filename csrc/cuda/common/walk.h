@@ -72,7 +72,7 @@ __device__ __forceinline__ void note_reach(const WalkCell& cell, const Shape& s,
 
 // One block per diagonal and pair of column tiles.
 template <class K, bool fuse, Walked walked>
-__global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArguments<typename K::E> a, Shape s,
+__global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArguments<typename K::E> first, Shape s,
                                                                      Rect strip) {
   static_assert(K::threads % K::rows == 0, "walk_wanted takes whole rows");
   GICA_DYNAMIC_SHARED(shared);
@@ -84,8 +84,14 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
   // In shared memory, since registers are what runs short.
   __shared__ Walk walk;
   __shared__ WalkCell shared_cell;
-  if (threadIdx.x == 0) walk = walk_of_block<K>(s, strip);
+  __shared__ WalkArguments<typename K::E> shared_arguments;
+  if (threadIdx.x == 0) {
+    walk = walk_of_block<K>(s, strip);
+    if constexpr (K::Multiply::pointers_in_shared) shared_arguments = first.of_sample(s);
+  }
   __syncthreads();
+  const WalkArguments<typename K::E> own_arguments = first.of_sample(s);
+  const auto& a = K::Multiply::pointers_in_shared ? shared_arguments : own_arguments;
   if (!walk_wanted<K>(walk, s, strip, a.wanted)) return;
 
   const auto load = [&](const WalkCell& cell, int tap) {
@@ -162,9 +168,10 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
 }
 
 template <class K, Walked walked>
-Outcome launch_walk(const WalkArguments<typename K::E>& a, const Shape& s, const Rect& strip, void* stream) {
+Outcome launch_walk(const WalkArguments<typename K::E>& a, const Shape& s, const Rect& strip, int samples,
+                    void* stream) {
   const int across = (strip.width() + K::rows - 1) / K::rows, tiles = (s.wb + K::columns - 1) / K::columns;
-  const dim3 grid(across * tiles, s.hb + strip.height() - 1), block(K::threads);
+  const dim3 grid(across * tiles, s.hb + strip.height() - 1, samples), block(K::threads);
   const int bytes = K::shared_bytes(s.depth);
   if (s.fuse_radius == 0) return GICA_LAUNCH((walk_scores<K, false, walked>), grid, block, bytes, stream, a, s, strip);
   return GICA_LAUNCH((walk_scores<K, true, walked>), grid, block, bytes, stream, a, s, strip);

@@ -3,6 +3,7 @@
 
 #include "common/pieces.h"
 #include "common/product.h"
+#include "common/samples.h"
 
 namespace gica::cuda {
 
@@ -99,6 +100,13 @@ struct WalkArguments {
   float *propagated, *kept;
   typename E::Stored* weights;
   Piece* pieces;
+
+  __device__ __forceinline__ WalkArguments of_sample(const Shape& s) const {
+    using gica::cuda::of_sample;
+    return {of_sample(f, s),      of_sample(b, s),       of_sample(reciprocal_norm, s),
+            of_sample(wanted, s), of_sample(valid, s),   of_sample(propagated, s),
+            of_sample(kept, s),   of_sample(weights, s), of_sample(pieces, s)};
+  }
 };
 
 }  // namespace gica::cuda

@@ -2,9 +2,9 @@
 
 namespace gica::cuda {
 
-Outcome prepare_paste_sm90(Half, const PasteSm90Buffers& buffers, const Image& values, int n, const Shape& s,
-                           void* stream) {
-  return prepare_slabs<__half, Half>(buffers, values, n, s, stream);
+Outcome prepare_paste_sm90(Half, const PasteSm90Buffers& buffers, const Image& values, const Samples& samples,
+                           const Shape& s, void* stream) {
+  return prepare_slabs<__half, Half>(buffers, values, samples, s, stream);
 }
 
 Outcome paste_sm90(Half, const PasteStrip& strip, const PasteSm90Buffers& buffers, const Shape& s, const Device& device,

@@ -6,8 +6,9 @@ bool walk_sm90_takes(Half, const Shape& s, const Device& device) {
   return warpgroup_walk_takes<Half>(s, device);
 }
 
-Outcome walk_sm90(const WalkArguments<Half>& a, Walked walked, const Shape& s, const Rect& strip, void* stream) {
-  return launch_warpgroup_walk(a, walked, s, strip, stream);
+Outcome walk_sm90(const WalkArguments<Half>& a, Walked walked, const Shape& s, const Rect& strip, int samples,
+                  void* stream) {
+  return launch_warpgroup_walk(a, walked, s, strip, samples, stream);
 }
 
 }  // namespace gica::cuda

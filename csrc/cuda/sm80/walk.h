@@ -13,6 +13,7 @@ struct WarpProduct {
   using Background = OperandTile<E, columns, Lines::along_depth>;
   using Foreground = OperandTile<E, rows, Lines::along_depth>;
   static constexpr int alignment = 16;
+  static constexpr bool pointers_in_shared = false;  // what leaves the compiler the registers it needs
   static constexpr int unit_tiles = 3, units_across = rows / (8 * unit_tiles), units = columns / 16 * units_across;
 
   // Before the barrier behind which others read them.
@@ -60,9 +61,10 @@ bool walk_is_wide(const Shape& s, const Device& device) {
 }
 
 template <Walked walked, class E>
-Outcome walk(const WalkArguments<E>& a, const Shape& s, const Rect& strip, const Device& device, void* stream) {
-  if (walk_is_wide<E>(s, device)) return launch_walk<WideWalk<E>, walked>(a, s, strip, stream);
-  return launch_walk<NarrowWalk<E>, walked>(a, s, strip, stream);
+Outcome walk(const WalkArguments<E>& a, const Shape& s, const Rect& strip, int samples, const Device& device,
+             void* stream) {
+  if (walk_is_wide<E>(s, device)) return launch_walk<WideWalk<E>, walked>(a, s, strip, samples, stream);
+  return launch_walk<NarrowWalk<E>, walked>(a, s, strip, samples, stream);
 }
 
 }  // namespace gica::cuda

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/element.h"
+#include "common/samples.h"
 #include "common/scratch.h"
 #include "common/tiles.h"
 #include "common/walk_shape.h"
@@ -16,30 +17,34 @@ bool sm90_takes(const Call& call) {
   return kSixteenBits<E> && call.family == Family::sm90 && !call.generic_only;
 }
 
-// Whether the walk of 9.0 is the one for a problem that a walk takes, and the walk of one strip.
+// Whether the walk of 9.0 is the one for a problem that a walk takes, and the walk of one strip of some samples.
 bool walk_sm90_takes(BFloat16, const Shape& s, const Device& device);
 bool walk_sm90_takes(Half, const Shape& s, const Device& device);
-Outcome walk_sm90(const WalkArguments<BFloat16>& a, Walked walked, const Shape& s, const Rect& strip, void* stream);
-Outcome walk_sm90(const WalkArguments<Half>& a, Walked walked, const Shape& s, const Rect& strip, void* stream);
+Outcome walk_sm90(const WalkArguments<BFloat16>& a, Walked walked, const Shape& s, const Rect& strip, int samples,
+                  void* stream);
+Outcome walk_sm90(const WalkArguments<Half>& a, Walked walked, const Shape& s, const Rect& strip, int samples,
+                  void* stream);
 
 // What the paste keeps in scratch beside what every family does.
 struct PasteSm90Buffers {
   void* slabs;     // pixels of the background: [tile][column][slot]
   float* partial;  // sums of items that share a tile: [item][tile of the group][...]
+  int samples;     // the most that are pasted together
 
-  static PasteSm90Buffers take(const Shape& s, const TileTable& largest_strip, const Device& device, Scratch& scratch) {
+  static PasteSm90Buffers take(const Shape& s, const TileTable& largest_strip, int samples, const Device& device,
+                               Scratch& scratch) {
     const int64_t columns = round_up_to(s.columns, kSlabColumns);
     const int64_t tiles = TileTable{s.background_grid()}.count();
-    const int64_t partial = PasteItems::most_partial(s, largest_strip, device);
-    return {scratch.take<uint16_t>(tiles * columns * kTileSize), scratch.take<float>(partial * kItemSums)};
+    const int64_t partial = PasteItems::most_partial(s, largest_strip, samples, device);
+    return {scratch.take<uint16_t>(tiles * columns * kTileSize), scratch.take<float>(partial * kItemSums), samples};
   }
 };
 
-// Once per sample: the slabs of image n of `values`.
-Outcome prepare_paste_sm90(BFloat16, const PasteSm90Buffers& buffers, const Image& values, int n, const Shape& s,
-                           void* stream);
-Outcome prepare_paste_sm90(Half, const PasteSm90Buffers& buffers, const Image& values, int n, const Shape& s,
-                           void* stream);
+// Once per sample: the slabs of its image of `values`.
+Outcome prepare_paste_sm90(BFloat16, const PasteSm90Buffers& buffers, const Image& values, const Samples& samples,
+                           const Shape& s, void* stream);
+Outcome prepare_paste_sm90(Half, const PasteSm90Buffers& buffers, const Image& values, const Samples& samples,
+                           const Shape& s, void* stream);
 
 // One strip: its blocks of Abar, which of them are live, and where the results go. list and count are scratch, as long
 // as `live` and the number of the strip's tiles.
@@ -49,7 +54,7 @@ struct PasteStrip {
   const int* live;
   int *list, *count;
   Mask query;
-  int n;
+  Samples samples;
   Image y;
 };
 Outcome paste_sm90(BFloat16, const PasteStrip& strip, const PasteSm90Buffers& buffers, const Shape& s,

@@ -27,14 +27,16 @@ struct PasteItems {
   GICA_HOST_DEVICE int part(int item) const { return item / groups % parts; }
   GICA_HOST_DEVICE int split(int item) const { return item / groups / parts; }
 
-  static PasteItems of(const Shape& s, const TileTable& foreground, const TileTable& background, const Device& device) {
+  // Of each of some samples that are worked through together.
+  static PasteItems of(const Shape& s, const TileTable& foreground, const TileTable& background, int samples,
+                       const Device& device) {
     PasteItems items = unsplit(s, foreground);
-    const int most = most_split(device), length = background.count();
+    const int most = most_split(samples, device), length = background.count();
     int best = 0;
     for (int splits = 1; splits <= kMostSplits; ++splits) {
       const int count = items.groups * items.parts * splits;
       if (splits > 1 && count > most) break;
-      const int waves = (count + clusters(device) - 1) / clusters(device);
+      const int waves = (count * samples + clusters(device) - 1) / clusters(device);
       const int cost = waves * ((length + splits - 1) / splits + (splits > 1 ? kSplitPrice : 0));
       if (splits == 1 || cost < best) best = cost, items.splits = splits;
     }
@@ -42,8 +44,8 @@ struct PasteItems {
   }
 
   // Partial sums of so many items have room to be kept, in any strip whose foreground is at most this.
-  static int most_partial(const Shape& s, const TileTable& foreground, const Device& device) {
-    return smaller(most_split(device), kMostSplits * unsplit(s, foreground).count());
+  static int most_partial(const Shape& s, const TileTable& foreground, int samples, const Device& device) {
+    return smaller(most_split(samples, device), kMostSplits * unsplit(s, foreground).count());
   }
 
  private:
@@ -58,7 +60,7 @@ struct PasteItems {
   }
   static int clusters(const Device& device) { return larger(device.multiprocessors / kCluster, 1); }
   // Two waves of clusters.
-  static int most_split(const Device& device) { return 2 * clusters(device); }
+  static int most_split(int samples, const Device& device) { return 2 * clusters(device) / samples; }
 };
 
 }  // namespace gica::cuda

@@ -7,7 +7,8 @@
 namespace gica::cuda {
 
 // list[group][...]: entries in the order of the background's tiles; count[group]: how many. One warp per group.
-static __global__ void list_shared(const int* live, BlockGrid grid, int* list, int* count) {
+static __global__ void list_shared(const int* live, BlockGrid grid, Shape s, int* list, int* count) {
+  live = of_sample(live, s), list = of_sample(list, s), count = of_sample(count, s);
   const int lane = threadIdx.x, group = blockIdx.x, across = grid.across();
   const int* rows[kSharingTiles];
 #pragma unroll

@@ -11,7 +11,7 @@ struct PasteOutput {
   TileTable tiles;
   Shape s;
   Mask query;
-  int n;
+  int n;  // of the launch's first sample
   Image y;
   bool wide;  // eight channels lie side by side, where one store reaches them
 };
@@ -26,12 +26,14 @@ __device__ __forceinline__ void write_channels(const PasteOutput& out, int c, in
 #pragma unroll
     for (int k = 0; k < 8; ++k) converted[k] = FromFloat<T>::convert(values[k]);
     const Image& y = out.y;
-    store_16_bytes(static_cast<T*>(y.data) + out.n * y.stride[0] + py * y.stride[2] + px * y.stride[3] + c, converted);
+    store_16_bytes(
+        static_cast<T*>(y.data) + number_of_sample(out.n) * y.stride[0] + py * y.stride[2] + px * y.stride[3] + c,
+        converted);
     return;
   }
 #pragma unroll
   for (int k = 0; k < 8; ++k)
-    if (k < count) set_pixel<T>(out.y, out.n, c + k, py, px, values[k]);
+    if (k < count) set_pixel<T>(out.y, number_of_sample(out.n), c + k, py, px, values[k]);
 }
 
 // By the 128 threads that hold a tile's sums of one part of the columns.
@@ -52,7 +54,7 @@ __device__ __forceinline__ void write_tile(const PasteOutput& out, int tile, int
       const int py = s.phases * to.i - s.before + phase / s.phases, px = s.phases * to.j - s.before + phase % s.phases;
       if (py < 0 || py >= out.y.height || px < 0 || px >= out.y.width) continue;
       const int scale = s.phases / s.rate;
-      const bool shown = !out.query.data || masked(out.query, out.n, py / scale, px / scale);
+      const bool shown = !out.query.data || masked(out.query, number_of_sample(out.n), py / scale, px / scale);
       float values[8];
 #pragma unroll
       for (int k = 0; k < 8; ++k) values[k] = shown ? sums[group * 16 + k / 2 * 4 + half * 2 + k % 2] * share : 0.f;
@@ -86,6 +88,7 @@ template <class T>
 __global__ __launch_bounds__(128) void finish_tiles(float* partial, PasteItems items, PasteOutput out) {
   const int index = blockIdx.x, part = blockIdx.y, group = index / kSharingTiles;
   float sums[kTileSums] = {};
+  partial = of_sample(partial, out.s);
   for (int split = 0; split < items.splits; ++split)
     add_sums(sums_stored(partial, items.index(group, part, split), index % kSharingTiles), sums);
   write_tile<T>(out, tile_in_order(out.tiles, index), part, sums);

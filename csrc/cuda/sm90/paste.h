@@ -9,6 +9,8 @@
 
 namespace gica::cuda {
 
+constexpr int kRowBytes = kTileSize * 2;  // of the matrices that tensor maps are of
+
 struct PasteJob {
   const int *list, *count;
   int background_tiles;
@@ -28,18 +30,21 @@ __global__ __launch_bounds__(kPasteThreads, 1) void paste_clusters(const __grid_
   GICA_DYNAMIC_SHARED(shared);
   const Stages<Stored> stages(shared);
   stages.initialise();
+  const Shape& s = job.out.s;
   const int item = blockIdx.x / kCluster, rank = rank_in_cluster();
   const int group = job.items.group(item), part = job.items.part(item), split = job.items.split(item);
-  const int length = job.count[group];
+  const int length = of_sample(job.count, s)[group];
   const int begin = length * split / job.items.splits, end = length * (split + 1) / job.items.splits;
   const int role = threadIdx.x / 128 - 1, first_tile = group * kSharingTiles + rank * kConsumers;
   if (role < 0) {
     lower_registers<40>();
     if (threadIdx.x == 0) {
-      Loader loader = {blocks, slabs, job.columns, part * kSlabColumns, {}};
+      const int row = static_cast<int>(blockIdx.z * (s.scratch_stride / kRowBytes));
+      Loader loader = {blocks, slabs, job.columns, row + part * kSlabColumns, {}};
       for (int g = 0; g < kConsumers; ++g)
-        loader.first_row[g] = tile_in_order(job.out.tiles, first_tile + g) * job.background_tiles * kTileSize;
-      loader.run(stages, job.list + static_cast<size_t>(group) * job.background_tiles + begin, end - begin);
+        loader.first_row[g] = row + tile_in_order(job.out.tiles, first_tile + g) * job.background_tiles * kTileSize;
+      const int* list = of_sample(job.list, s) + static_cast<size_t>(group) * job.background_tiles;
+      loader.run(stages, list + begin, end - begin);
     }
     __syncwarp();
   } else {
@@ -48,7 +53,7 @@ __global__ __launch_bounds__(kPasteThreads, 1) void paste_clusters(const __grid_
     Multiplier<E>(stages, role).run(end - begin, sums);
     const int index = first_tile + role;
     if (job.items.splits > 1)
-      store_sums(sums_stored(job.partial, item, index % kSharingTiles), sums);
+      store_sums(sums_stored(of_sample(job.partial, s), item, index % kSharingTiles), sums);
     else
       write_tile<T>(job.out, tile_in_order(job.out.tiles, index), part, sums);
     __syncwarp();
@@ -58,16 +63,18 @@ __global__ __launch_bounds__(kPasteThreads, 1) void paste_clusters(const __grid_
 }
 
 template <class T, class E>
-Outcome prepare_slabs(const PasteSm90Buffers& buffers, const Image& values, int n, const Shape& s, void* stream) {
+Outcome prepare_slabs(const PasteSm90Buffers& buffers, const Image& values, const Samples& samples, const Shape& s,
+                      void* stream) {
   const TileTable tiles{s.background_grid()};
   const int columns = round_up_to(s.columns, kSlabColumns);
-  return GICA_LAUNCH((phase_slabs<E>), dim3(tiles.count() * (columns / kSlabColumns)), dim3(256), 0, stream, values, n,
-                     tiles, s, columns, static_cast<typename E::Stored*>(buffers.slabs));
+  return GICA_LAUNCH((phase_slabs<E>), dim3(tiles.count() * (columns / kSlabColumns), 1, samples.count), dim3(256), 0,
+                     stream, values, samples.first, tiles, s, columns, static_cast<typename E::Stored*>(buffers.slabs));
 }
 
-// A matrix of rows of 64 elements.
-inline Outcome map_rows(TensorMap* map, const void* base, int64_t rows, int box_rows) {
-  Outcome made = make_tensor_map(map, base, kTileSize, rows, kTileSize * 2, kTileSize, box_rows);
+// A matrix of rows of 64 elements, one in the scratch of each sample.
+inline Outcome map_rows(TensorMap* map, const void* base, int64_t rows, int samples, const Shape& s, int box_rows) {
+  const int64_t all = (samples - 1) * (s.scratch_stride / kRowBytes) + rows;
+  Outcome made = make_tensor_map(map, base, kTileSize, all, kRowBytes, kTileSize, box_rows);
   if (made.error) made.what = "the driver makes no tensor map, without which the kernels for 9.0 cannot load";
   return made;
 }
@@ -83,18 +90,19 @@ Outcome paste_strip(const PasteStrip& strip, const PasteSm90Buffers& buffers, co
                     void* stream) {
   const BlockGrid grid{strip.foreground, strip.background};
   const int columns = round_up_to(s.columns, kSlabColumns);
-  const PasteItems items = PasteItems::of(s, strip.foreground, strip.background, device);
-  const PasteOutput out = {strip.foreground, s, strip.query, strip.n, strip.y, wide_stores(strip.y)};
+  const int samples = strip.samples.count;
+  const PasteItems items = PasteItems::of(s, strip.foreground, strip.background, buffers.samples, device);
+  const PasteOutput out = {strip.foreground, s, strip.query, strip.samples.first, strip.y, wide_stores(strip.y)};
   const PasteJob job = {strip.list, strip.count, grid.across(), columns, items, buffers.partial, out};
   TensorMap blocks, slabs;
-  GICA_TRY(map_rows(&blocks, strip.blocks, int64_t{grid.count()} * kTileSize, kTileSize));
-  GICA_TRY(map_rows(&slabs, buffers.slabs, int64_t{grid.across()} * columns, kSlabColumns / kCluster));
-  GICA_TRY(
-      GICA_LAUNCH(list_shared, dim3(items.groups), dim3(32), 0, stream, strip.live, grid, strip.list, strip.count));
-  GICA_TRY(GICA_LAUNCH_CLUSTER((paste_clusters<T, E>), dim3(items.count() * kCluster), dim3(kPasteThreads), kCluster,
-                               Stages<typename E::Stored>::bytes, stream, blocks, slabs, job));
+  GICA_TRY(map_rows(&blocks, strip.blocks, int64_t{grid.count()} * kTileSize, samples, s, kTileSize));
+  GICA_TRY(map_rows(&slabs, buffers.slabs, int64_t{grid.across()} * columns, samples, s, kSlabColumns / kCluster));
+  GICA_TRY(GICA_LAUNCH(list_shared, dim3(items.groups, 1, samples), dim3(32), 0, stream, strip.live, grid, s,
+                       strip.list, strip.count));
+  GICA_TRY(GICA_LAUNCH_CLUSTER((paste_clusters<T, E>), dim3(items.count() * kCluster, 1, samples), dim3(kPasteThreads),
+                               kCluster, Stages<typename E::Stored>::bytes, stream, blocks, slabs, job));
   if (items.splits == 1) return {};
-  return GICA_LAUNCH((finish_tiles<T>), dim3(items.groups * kSharingTiles, items.parts), dim3(128), 0, stream,
+  return GICA_LAUNCH((finish_tiles<T>), dim3(items.groups * kSharingTiles, items.parts, samples), dim3(128), 0, stream,
                      buffers.partial, items, out);
 }
 

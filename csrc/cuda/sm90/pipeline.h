@@ -9,7 +9,7 @@ namespace gica::cuda {
 // Loads what the entries of the list name.
 struct Loader {
   const TensorMap &blocks, &slabs;
-  int columns, first_column;
+  int columns, first_slab_row;
   int first_row[kConsumers];  // of the blocks of each warpgroup's tile
 
   template <class Stored>
@@ -34,7 +34,7 @@ struct Loader {
     stages.live[i % Stages::count] = live;
     // Parts of the slab that other blocks bring count too, and may land before this.
     mbarrier_arrive_expect(full, (Stages::slab_size + __popc(live) * kBlockSize) * 2);
-    const int row = entry.tile * columns + first_column + rank * (kSlabColumns / kCluster);
+    const int row = entry.tile * columns + first_slab_row + rank * (kSlabColumns / kCluster);
     Stored* slab = stages.slab(i) + rank * Stages::part;
     if constexpr (kCluster > 1)
       tma_load_multicast(slab, &slabs, full, 0, row, (1 << kCluster) - 1);

@@ -17,7 +17,8 @@ __global__ void phase_slabs(Image image, int n, TileTable tiles, Shape s, int co
   const int parts = columns / kSlabColumns, part = blockIdx.x % parts;
   list_positions(tiles, blockIdx.x / parts, at);
   __syncthreads();
-  Stored* slab = slabs + static_cast<size_t>(blockIdx.x) * kSlabColumns * kTileSize;
+  n = number_of_sample(n);
+  Stored* slab = of_sample(slabs, s) + static_cast<size_t>(blockIdx.x) * kSlabColumns * kTileSize;
   for (int i = threadIdx.x; i < kSlabColumns * pieces; i += blockDim.x) {
     const int column = part * kSlabColumns + column_multiplied(i / pieces), first = i % pieces * slots;
     const int phase = column / s.value_depth, c = column % s.value_depth;

@@ -34,6 +34,7 @@ struct WarpgroupProduct {
   using Background = SwizzledTile<E, columns>;
   using Foreground = SwizzledTile<E, rows>;
   static constexpr int alignment = 1024, share = 64, parts = 3, part_rows = rows / parts;
+  static constexpr bool pointers_in_shared = true;
   static_assert(columns >= share && columns <= warps / 4 * share, "one share for each warpgroup");
 
   // Before the barrier behind which products read them.
@@ -90,13 +91,13 @@ bool warpgroup_walk_takes(const Shape& s, const Device& device) {
 }
 
 template <class E>
-Outcome launch_warpgroup_walk(const WalkArguments<E>& a, Walked walked, const Shape& s, const Rect& strip,
+Outcome launch_warpgroup_walk(const WalkArguments<E>& a, Walked walked, const Shape& s, const Rect& strip, int samples,
                               void* stream) {
   using K = WarpgroupWalk<E>;
   switch (walked) {
-    case Walked::scores: return launch_walk<K, Walked::scores>(a, s, strip, stream);
-    case Walked::scores_and_patches: return launch_walk<K, Walked::scores_and_patches>(a, s, strip, stream);
-    default: return launch_walk<K, Walked::weights>(a, s, strip, stream);
+    case Walked::scores: return launch_walk<K, Walked::scores>(a, s, strip, samples, stream);
+    case Walked::scores_and_patches: return launch_walk<K, Walked::scores_and_patches>(a, s, strip, samples, stream);
+    default: return launch_walk<K, Walked::weights>(a, s, strip, samples, stream);
   }
 }
 

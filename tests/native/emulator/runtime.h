@@ -14,6 +14,11 @@ inline cudaError_t cudaMemsetAsync(void* p, int value, size_t bytes, cudaStream_
   if (bytes) std::memset(p, value, bytes);
   return cudaSuccess;
 }
+inline cudaError_t cudaMemset2DAsync(void* p, size_t pitch, int value, size_t width, size_t height,
+                                     cudaStream_t = nullptr) {
+  for (size_t row = 0; row < height; ++row) cudaMemsetAsync(static_cast<char*>(p) + row * pitch, value, width);
+  return cudaSuccess;
+}
 inline cudaError_t cudaMemset(void* p, int value, size_t bytes) {
   return cudaMemsetAsync(p, value, bytes);
 }
