@@ -40,6 +40,7 @@ FAST_SIZES = ("512", "1024")
 GIB_4K = 1.0
 ERRORS = {"output": 2.0}
 OTHER_ERRORS = 3.0
+BATCHES = {"256": 16}  # samples that are worked through side by side, as in training
 REFERENCE_SIZES = ("64", "128", "256", "512", "1024")
 FORWARD_ONLY = ("8K",)  # that it ends is the figure
 
@@ -47,6 +48,8 @@ FORWARD_ONLY = ("8K",)  # that it ends is the figure
 def arguments(size: str) -> list[str]:
     """Of `python -m benchmarks`, to measure what the bounds of a size are about."""
     problems = [text.format(size=size) for text in PROBLEMS]
+    if size in BATCHES:
+        problems += [f"{text},batch={BATCHES[size]}" for text in problems]
     if size in FORWARD_ONLY:
         problems = [text for text in problems if text.endswith("work=forward")]
     methods = ["gica", "reference"] if size in REFERENCE_SIZES else ["gica"]

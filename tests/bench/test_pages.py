@@ -173,7 +173,7 @@ def test_bounds_are_applied_to_the_kernels_rows():
     assert missed == [f"{problem.name}, of the dense floor", f"{SIZES[0].name}: out of memory"]
 
 
-@pytest.mark.parametrize("size", ["64", "1024", "4K", "8K"])
+@pytest.mark.parametrize("size", ["64", "256", "1024", "4K", "8K"])
 def test_the_gpu_check_asks_for_problems_that_exist(size):
     from gica_ops.bench.problems import parse_problem
 
@@ -181,7 +181,8 @@ def test_the_gpu_check_asks_for_problems_that_exist(size):
     problems = [words[i + 1] for i, word in enumerate(words) if word == "--problem"]
     parsed = [parse_problem(text, device="cuda") for text in problems]
     assert {p.size for p in parsed} == {size} and all(p.dtype == "bfloat16" for p in parsed)
-    assert len(parsed) == (2 if size == "8K" else 4)
+    assert len(parsed) == {"8K": 2, "256": 8}.get(size, 4)
+    assert {p.batch for p in parsed} == ({1, 16} if size == "256" else {1})
 
 
 def test_the_documented_rows_are_those_of_the_newest_records():

@@ -196,6 +196,22 @@ def test_the_size_of_a_network(kind, dtype):
     judge(problem, device.attention, count=2)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("semantics", ["tf", "mmagic"])
+def test_small_samples_side_by_side(semantics, dtype):
+    """A batch, each with a hole of its own: right, and each what it is alone, to a rounding."""
+    problem = make_problem(
+        batch=12, channels=64, size=(40, 36), rate=2, mask="per_sample", kind="natural",
+        semantics=semantics, dtype=dtype,
+    )  # fmt: skip
+    judge(problem, device.attention, count=2)
+    together = device.attention(**problem.attention_arguments())
+    for n, expected in enumerate(together.split(1)):
+        f, b, mask = (x[n : n + 1] for x in (problem.f, problem.b, problem.mask))
+        alone = replace(problem, f=f, b=b, mask=mask)
+        torch.testing.assert_close(device.attention(**alone.attention_arguments()), expected)
+
+
 @pytest.mark.slow
 def test_4k_matches_itself():
     """P * Q passes 2^33. In noise every known position looks at itself, and copies itself."""
