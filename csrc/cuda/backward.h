@@ -113,11 +113,10 @@ class Backward : public Pass<T, E, BackwardBuffers<E>> {
   Outcome attend(const Samples& samples, const Strip& strip, const BlockGrid& grid) {
     const int n = samples.first;
     const unsigned z = samples.count;
-    const int64_t map = int64_t{plain_tiles(s_.foreground_grid())} * plain_tiles(s_.background_grid());
     GICA_TRY(
         compute_scores<Walked::scores_and_patches>(sample_, samples.count, strip.positions, to_.scores, path_, call_));
     GICA_TRY(GICA_LAUNCH((gather_live_blocks<E>), dim3(grid.count(), 1, z), dim3(kGatherThreads), 0, stream_,
-                         attention(samples, strip), grid, s_, params_.live + n * map, to_.bars, to_.live));
+                         attention(samples, strip), grid, s_, params_.live + n * map_size(s_), to_.bars, to_.live));
     return GICA_LAUNCH((phase_pixels<T, E>), dim3(grid.foreground.count() * kTileSize, 1, z), dim3(128), 0, stream_,
                        params_.grad_y, n, grid.foreground, s_, PhaseOptions{true, s_.phases / s_.rate},
                        params_.in.query, to_.pixels);

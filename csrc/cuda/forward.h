@@ -43,7 +43,7 @@ class Forward : public Pass<T, E, ForwardBuffers<E>> {
   }
 
   Outcome run() {
-    GICA_TRY(clear(params_.live, s_.batch * map_size(), stream_));
+    GICA_TRY(clear(params_.live, s_.batch * map_size(s_), stream_));
     return Base::each_group([&](const Samples& samples) -> Outcome {
       if constexpr (kSixteenBits<E>)
         if (sm90_takes<E>(call_)) GICA_TRY(prepare_paste_sm90(E{}, sm90_, params_.in.values, samples, s_, stream_));
@@ -55,8 +55,6 @@ class Forward : public Pass<T, E, ForwardBuffers<E>> {
   using Base::call_, Base::stream_, Base::s_, Base::path_, Base::plan_, Base::together_, Base::scratch_, Base::sample_,
       Base::to_;
 
-  int64_t map_size() const { return int64_t{plain_tiles(s_.foreground_grid())} * plain_tiles(s_.background_grid()); }
-
   // Attention of a strip, and the blocks of it that live.
   Outcome gather(const Samples& samples, const Strip& strip, const BlockGrid& grid) {
     const Rect& positions = strip.positions;
@@ -66,7 +64,7 @@ class Forward : public Pass<T, E, ForwardBuffers<E>> {
     const RowOutputs out = {static_cast<float*>(params_.row_max) + int64_t{n} * s_.P,
                             static_cast<float*>(params_.row_sum) + int64_t{n} * s_.P,
                             params_.offsets ? params_.offsets + int64_t{n} * 2 * s_.P : nullptr, nullptr};
-    uint8_t* const map = params_.live + n * map_size();
+    uint8_t* const map = params_.live + n * map_size(s_);
     const dim3 rows(positions.area(), 1, z), row_threads(kRowThreads), blocks(grid.count(), 1, z),
         threads(kGatherThreads);
     if constexpr (kSixteenBits<E>)

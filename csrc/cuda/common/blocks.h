@@ -127,7 +127,7 @@ __global__ __launch_bounds__(kGatherThreads) void gather_blocks(A attention, con
     form_block(attention, s, grid, f_tile, b_tile, f, b, values);
     const Rect grid_f = s.foreground_grid(), grid_b = s.background_grid();
     const GridPosition to = b[gather_column()];
-    map += static_cast<size_t>(blockIdx.z) * plain_tiles(grid_f) * plain_tiles(grid_b);
+    map += blockIdx.z * map_size(s);
 #pragma unroll
     for (int r = 0; r < kGatherRows; ++r) {
       const GridPosition from = f[gather_row() + r];
@@ -153,7 +153,7 @@ __global__ __launch_bounds__(kGatherThreads) void gather_live_blocks(Attention a
   list_positions(grid.background, b_tile, b);
   __syncthreads();
   const Rect grid_f = s.foreground_grid(), grid_b = s.background_grid();
-  map += static_cast<size_t>(blockIdx.z) * plain_tiles(grid_f) * plain_tiles(grid_b);
+  map += blockIdx.z * map_size(s);
   const GridPosition to = b[gather_column()];
   bool any = false;
   for (int r = 0; r < kGatherRows && to.i >= 0; ++r) {

@@ -15,7 +15,8 @@ inline Outcome clear(void* memory, int64_t bytes, void* stream) {
   return {static_cast<int>(error), "cudaMemsetAsync"};
 }
 
-// The same in so many places, `stride` bytes from one to the next.
+// The same in so many places, `stride` bytes from one to the next; for a single one the runtime's limit on strides must
+// not count.
 inline Outcome clear_each(void* memory, int64_t bytes, int64_t stride, int count, void* stream) {
   if (count == 1 || bytes == 0) return clear(memory, bytes, stream);
   const auto error = cudaMemset2DAsync(memory, static_cast<size_t>(stride), 0, static_cast<size_t>(bytes), count,

@@ -62,5 +62,9 @@ GICA_HOST_DEVICE inline int plain_tiles(const Rect& grid) {
 GICA_HOST_DEVICE inline int plain_tile(const Rect& grid, int i, int j) {
   return i / kTile * ((grid.width() + kTile - 1) / kTile) + j / kTile;
 }
+// Entries of one sample's map: [plain tile of the foreground's grid][of the background's].
+GICA_HOST_DEVICE inline int64_t map_size(const Shape& s) {
+  return int64_t{plain_tiles(s.foreground_grid())} * plain_tiles(s.background_grid());
+}
 
 }  // namespace gica::cuda
