@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/attention_gradient.h"
+#include "common/gradient_walk.h"
 #include "common/map_gradient.h"
 #include "common/score_gradient.h"
 #include "pass.h"
@@ -12,13 +13,13 @@ namespace gica::cuda {
 template <class E>
 struct BackwardBuffers {
   using Stored = typename E::Stored;
-  ScoreBuffers scores;
-  float* blocks;                  // gradients of the live blocks; then of the patch products
-  float* gradient;                // of the propagated scores, by the strip's own positions
+  ScoreBuffers scores;            // propagated: in the end their gradient
+  float* blocks;                  // gradients of the live blocks
+  float* patches;                 // gradient of the patch products, on the way that is not the walk's
   Stored *bars, *pixels, *grams;  // live blocks of Abar; gradient of the output; gradient of the Gram products
   int *live, *list, *count, *positions;
   uint8_t* owned;
-  float* partial;
+  float *partial, *norms;
   int splits;
 
   static BackwardBuffers take(const Shape& s, const Strip& strip, const ScorePath& path, Scratch& scratch) {
@@ -26,12 +27,15 @@ struct BackwardBuffers {
     const Slots own = Slots::of(s, strip.scored);
     BackwardBuffers to;
     to.scores = ScoreBuffers::take(s, strip.positions, path, scratch);
-    to.blocks =
-        scratch.take<float>(larger(int64_t{grid.count()} * kBlockSize, int64_t{own.score_slots()} * s.row_stride));
-    to.gradient = scratch.take<float>(int64_t{strip.scored.area()} * s.row_stride);
-    to.bars = scratch.take<Stored>(int64_t{grid.count()} * kBlockSize);
+    // When gradients of the Gram products are formed, those of the blocks have been used.
+    const int64_t blocks = int64_t{grid.count()} * kBlockSize, grams = int64_t{own.gram_slots()} * s.row_stride;
+    const auto both = larger<int64_t>(blocks * sizeof(float), grams * sizeof(Stored));
+    to.blocks = reinterpret_cast<float*>(scratch.take<char>(both));
+    to.grams = reinterpret_cast<Stored*>(to.blocks);
+    to.bars = scratch.take<Stored>(blocks);
     to.pixels = scratch.take<Stored>(int64_t{grid.foreground.count()} * kTileSize * s.columns);
-    to.grams = scratch.take<Stored>(int64_t{own.gram_slots()} * s.row_stride);
+    to.patches = path.walk ? nullptr : scratch.take<float>(int64_t{own.score_slots()} * s.row_stride);
+    to.norms = scratch.take<float>(path.walk ? GradientRuns::of(s, own).all_norms(s, own) : int64_t{kNormParts} * s.Q);
     to.live = scratch.take<int>(grid.count());
     to.list = scratch.take<int>(grid.count());
     to.count = scratch.take<int>(grid.background.count());
@@ -81,8 +85,7 @@ class Backward : public Pass<T, E, BackwardBuffers<E>> {
         row_sum_(row_sum),
         sums_(s_, needs.f, needs.b, needs.pixels, scratch_),
         picks_(scratch_.template take<int>(params.in.f.height + params.in.f.width + params.in.b.height +
-                                           params.in.b.width)),
-        norm_parts_(scratch_.template take<float>(int64_t{kNormParts} * s_.Q)) {}
+                                           params.in.b.width)) {}
 
   Outcome run() {
     return Base::each_group([&](const Samples& samples) -> Outcome {
@@ -101,6 +104,7 @@ class Backward : public Pass<T, E, BackwardBuffers<E>> {
     if (needs_.pixels) GICA_TRY(add_pixels(samples.count, strip, grid));
     if (!needs_.scores()) return {};
     GICA_TRY(differentiate_scores(samples, strip, grid));
+    GICA_TRY(differentiate_products(samples.count, strip));
     return add_maps(samples.count, strip);
   }
 
@@ -138,19 +142,39 @@ class Backward : public Pass<T, E, BackwardBuffers<E>> {
     const unsigned z = samples.count;
     GICA_TRY(GICA_LAUNCH((block_gradients<E>), dim3(grid.count(), 1, z), dim3(G::threads), G::shared_bytes, stream_,
                          to_.pixels, sample_.pixels, to_.live, grid, s_, to_.blocks));
-    GICA_TRY(GICA_LAUNCH(score_row_gradients, dim3(strip.scored.area(), 1, z), dim3(kRowThreads), 0, stream_,
-                         attention(samples, strip), BlockGradients{to_.blocks, to_.live, grid}, strip.scored, s_,
-                         to_.gradient));
-    const Slots own = Slots::of(s_, strip.scored);
+    return GICA_LAUNCH(score_row_gradients, dim3(strip.scored.area(), 1, z), dim3(kRowThreads), 0, stream_,
+                       attention(samples, strip), BlockGradients{to_.blocks, to_.live, grid}, strip.scored, s_,
+                       to_.scores.propagated);
+  }
+
+  // Through propagation and patches.
+  Outcome differentiate_products(unsigned z, const Strip& strip) {
+    const Slots own = Slots::of(s_, strip.scored), held = Slots::of(s_, strip.positions);
+    const dim3 row_of_q(blocks_for(s_.Q, 128), 1, z);
+    if (path_.walk) {
+      const GradientWalk<E> walk = {to_.scores.propagated,
+                                    strip.positions,
+                                    sample_.reciprocal_norm,
+                                    to_.scores.scores,
+                                    own,
+                                    held,
+                                    to_.grams,
+                                    needs_.b ? to_.norms : nullptr};
+      GICA_TRY(launch_gradient_walk(walk, s_, z, stream_));
+      if (!needs_.b) return {};
+      return GICA_LAUNCH(add_walked_norms, row_of_q, dim3(128), 0, stream_, to_.norms, own, s_, sums_.norm);
+    }
     const dim3 block(256);
-    GICA_TRY(
-        GICA_LAUNCH(list_slots, dim3(blocks_for(own.gram_slots(), 256)), block, 0, stream_, own, s_.P, to_.positions));
-    GICA_TRY(GICA_LAUNCH(patch_gradients,
-                         dim3(blocks_for(own.score_slots(), kSlotsTogether) * blocks_for(s_.Q, 256), 1, z), block, 0,
-                         stream_, to_.gradient, sample_.reciprocal_norm, s_, own, to_.blocks));
-    return GICA_LAUNCH((gram_gradients<E>),
-                       dim3(blocks_for(own.gram_slots(), kSlotsTogether) * blocks_for(s_.row_stride, 256), 1, z), block,
-                       0, stream_, to_.blocks, s_, own, to_.grams);
+    GICA_TRY(GICA_LAUNCH(
+        patch_gradients, dim3(blocks_for(own.score_slots(), kSlotsTogether) * blocks_for(s_.Q, 256), 1, z), block, 0,
+        stream_, to_.scores.propagated, strip.positions, sample_.reciprocal_norm, s_, own, to_.patches));
+    GICA_TRY(GICA_LAUNCH((gram_gradients<E>),
+                         dim3(blocks_for(own.gram_slots(), kSlotsTogether) * blocks_for(s_.row_stride, 256), 1, z),
+                         block, 0, stream_, to_.patches, s_, own, to_.grams));
+    if (!needs_.b) return {};
+    GICA_TRY(GICA_LAUNCH(norm_gradient_parts, dim3(blocks_for(s_.Q, 128), kNormParts, z), dim3(128), 0, stream_,
+                         to_.patches, own, to_.scores.scores, held, s_, to_.norms));
+    return GICA_LAUNCH(add_norm_gradients, row_of_q, dim3(128), 0, stream_, to_.norms, s_, sums_.norm);
   }
 
   Outcome add_maps(unsigned z, const Strip& strip) {
@@ -166,10 +190,7 @@ class Backward : public Pass<T, E, BackwardBuffers<E>> {
     }
     if (!needs_.b) return {};
     using G = BackgroundProduct<E>;
-    GICA_TRY(GICA_LAUNCH(norm_gradient_parts, dim3(blocks_for(s_.Q, 128), kNormParts, z), dim3(128), 0, stream_,
-                         to_.blocks, own, to_.scores.scores, Slots::of(s_, strip.positions), s_, norm_parts_));
-    GICA_TRY(GICA_LAUNCH(add_norm_gradients, dim3(blocks_for(s_.Q, 128), 1, z), dim3(128), 0, stream_, norm_parts_, s_,
-                         sums_.norm));
+    GICA_TRY(GICA_LAUNCH(list_slots, dim3(blocks_for(count, 256)), dim3(256), 0, stream_, own, s_.P, to_.positions));
     return GICA_LAUNCH((add_background_gradients<E>),
                        dim3(blocks_for(s_.depth, G::columns), blocks_for(s_.Q, G::rows), z), dim3(G::threads),
                        G::shared_bytes, stream_, to_.grams, sample_.f, to_.positions, count, s_, sums_.b);
@@ -210,7 +231,6 @@ class Backward : public Pass<T, E, BackwardBuffers<E>> {
   const float *row_max_, *row_sum_;
   const MapSums sums_;
   int* picks_;
-  float* norm_parts_;
 };
 
 template <class T, class E>

@@ -92,7 +92,8 @@ __device__ __forceinline__ bool attention_gradients(const BlockGradients& weight
   return any;
 }
 
-// gradient[row of scored][q] = scale * A * (dA - sum of A dA over the row), 0 where no block is live.
+// scale * A * (dA - sum of A dA over the row), 0 where no block is live, at the positions of `scored`. It may take the
+// place of the scores that A is made of.
 static __global__ void score_row_gradients(Attention attention, BlockGradients weights, Rect scored, Shape s,
                                            float* gradient) {
   __shared__ float room[kRowThreads / 32];
@@ -100,7 +101,7 @@ static __global__ void score_row_gradients(Attention attention, BlockGradients w
   const int y = scored.y0 + blockIdx.x / scored.width(), x = scored.x0 + blockIdx.x % scored.width();
   const int p = y * s.wf + x, chunks = chunks_across(s);
   const float* row = attention.row(s, y, x);
-  float* out = of_sample(gradient, s) + static_cast<size_t>(blockIdx.x) * s.row_stride;
+  float* out = of_sample(gradient, s) + static_cast<size_t>(attention.positions.index(y, x)) * s.row_stride;
   const float max = attention.max[p], factor = Attention::factor(attention.sum[p]);
   const ForegroundPlaces places(weights.grid.foreground, y, x);
   // each(q, attention, its gradient) for every position in a live block; the others' gradient is set to 0.

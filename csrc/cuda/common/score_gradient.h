@@ -13,9 +13,10 @@ namespace gica::cuda {
 // neighbouring slots for its position: neighbours read what the first level of cache then holds.
 constexpr int kSlotsTogether = 8;
 
-// patches[score slot][q]: gradient of the patch product, before its norm divides it.
-static __global__ void patch_gradients(const float* gradient, const float* reciprocal_norm, Shape s, Slots slots,
-                                       float* patches) {
+// patches[score slot][q]: gradient of the patch product, before its norm divides it; from gradient[row of
+// positions][q], that of the propagated scores.
+static __global__ void patch_gradients(const float* gradient, Rect positions, const float* reciprocal_norm, Shape s,
+                                       Slots slots, float* patches) {
   const int blocks = (s.Q + blockDim.x - 1) / blockDim.x;
   const int q = blockIdx.x % blocks * blockDim.x + threadIdx.x;
   if (q >= s.Q) return;
@@ -34,7 +35,8 @@ static __global__ void patch_gradients(const float* gradient, const float* recip
         const int x = i - s.fuse_radius - d, column = slots.strip.x0 + x + at.shift;
         if (x < 0 || x >= slots.strip.width() || column < 0 || column >= s.wf || q - d < 0 || q - d >= s.Q) continue;
         const int from = step_down(q - d, -e, s.hb, s.wb);
-        if (from >= 0) total += gradient[static_cast<size_t>(y * slots.strip.width() + x) * s.row_stride + from];
+        const size_t row = positions.index(slots.strip.y0 + y, slots.strip.x0 + x);
+        if (from >= 0) total += gradient[row * s.row_stride + from];
       }
     }
     patches[static_cast<size_t>(slot) * s.row_stride + q] = total * norm;
