@@ -13,29 +13,26 @@ namespace gica::cuda {
 template <class E>
 struct BackwardBuffers {
   using Stored = typename E::Stored;
-  ScoreBuffers scores;            // propagated: in the end their gradient
-  float* blocks;                  // gradients of the live blocks
-  float* patches;                 // gradient of the patch products, on the way that is not the walk's
-  Stored *bars, *pixels, *grams;  // live blocks of Abar; gradient of the output; gradient of the Gram products
+  ScoreBuffers scores;  // propagated: in the end their gradient
+  // Live blocks of Abar; their gradients; gradient of the Gram products. Each takes the place of the one before.
+  Stored *bars, *blocks, *grams;
+  Stored* pixels;  // gradient of the output
+  float* patches;  // gradient of the patch products, on the way that is not the walk's
   int *live, *list, *count, *positions;
   uint8_t* owned;
-  float *partial, *norms;
+  // What the norms' gradient is added up from; then the foreground's. The one takes the place of the other.
+  float *norms, *partial;
   int splits;
 
   static BackwardBuffers take(const Shape& s, const Strip& strip, const ScorePath& path, Scratch& scratch) {
     const BlockGrid grid{{strip.grid}, {s.background_grid()}};
     const Slots own = Slots::of(s, strip.scored);
     BackwardBuffers to;
-    to.scores = ScoreBuffers::take(s, strip.positions, path, scratch);
-    // When gradients of the Gram products are formed, those of the blocks have been used.
-    const int64_t blocks = int64_t{grid.count()} * kBlockSize, grams = int64_t{own.gram_slots()} * s.row_stride;
-    const auto both = larger<int64_t>(blocks * sizeof(float), grams * sizeof(Stored));
-    to.blocks = reinterpret_cast<float*>(scratch.take<char>(both));
-    to.grams = reinterpret_cast<Stored*>(to.blocks);
-    to.bars = scratch.take<Stored>(blocks);
+    to.scores = ScoreBuffers::take<E>(s, strip, path, scratch);
+    to.bars = to.blocks = to.grams =
+        scratch.take<Stored>(larger(int64_t{grid.count()} * kBlockSize, int64_t{own.gram_slots()} * s.row_stride));
     to.pixels = scratch.take<Stored>(int64_t{grid.foreground.count()} * kTileSize * s.columns);
     to.patches = path.walk ? nullptr : scratch.take<float>(int64_t{own.score_slots()} * s.row_stride);
-    to.norms = scratch.take<float>(path.walk ? GradientRuns::of(s, own).all_norms(s, own) : int64_t{kNormParts} * s.Q);
     to.live = scratch.take<int>(grid.count());
     to.list = scratch.take<int>(grid.count());
     to.count = scratch.take<int>(grid.background.count());
@@ -43,7 +40,9 @@ struct BackwardBuffers {
     to.owned = scratch.take<uint8_t>(int64_t{grid.foreground.count()} * kTileSize);
     // A strip has few rows and the background many: its depth is split until there are blocks enough to fill a device.
     to.splits = static_cast<int>(larger<int64_t>(1, smaller<int64_t>(s.Q / 512, 256 * 64 / own.gram_slots())));
-    to.partial = scratch.take<float>(int64_t{to.splits} * own.gram_slots() * s.depth);
+    to.norms = to.partial =
+        scratch.take<float>(larger(path.walk ? GradientRuns::of(s, own).all_norms(s, own) : int64_t{kNormParts} * s.Q,
+                                   int64_t{to.splits} * own.gram_slots() * s.depth));
     return to;
   }
 };
@@ -117,8 +116,7 @@ class Backward : public Pass<T, E, BackwardBuffers<E>> {
   Outcome attend(const Samples& samples, const Strip& strip, const BlockGrid& grid) {
     const int n = samples.first;
     const unsigned z = samples.count;
-    GICA_TRY(
-        compute_scores<Walked::scores_and_patches>(sample_, samples.count, strip.positions, to_.scores, path_, call_));
+    GICA_TRY(compute_scores<Walked::scores_and_patches>(sample_, samples.count, strip, to_.scores, path_, call_));
     GICA_TRY(GICA_LAUNCH((gather_live_blocks<E>), dim3(grid.count(), 1, z), dim3(kGatherThreads), 0, stream_,
                          attention(samples, strip), grid, s_, params_.live + n * map_size(s_), to_.bars, to_.live));
     return GICA_LAUNCH((phase_pixels<T, E>), dim3(grid.foreground.count() * kTileSize, 1, z), dim3(128), 0, stream_,
@@ -142,24 +140,21 @@ class Backward : public Pass<T, E, BackwardBuffers<E>> {
     const unsigned z = samples.count;
     GICA_TRY(GICA_LAUNCH((block_gradients<E>), dim3(grid.count(), 1, z), dim3(G::threads), G::shared_bytes, stream_,
                          to_.pixels, sample_.pixels, to_.live, grid, s_, to_.blocks));
-    return GICA_LAUNCH(score_row_gradients, dim3(strip.scored.area(), 1, z), dim3(kRowThreads), 0, stream_,
-                       attention(samples, strip), BlockGradients{to_.blocks, to_.live, grid}, strip.scored, s_,
+    return GICA_LAUNCH((score_row_gradients<typename E::Stored>), dim3(strip.scored.area(), 1, z), dim3(kRowThreads), 0,
+                       stream_, attention(samples, strip),
+                       BlockGradients<typename E::Stored>{to_.blocks, to_.live, grid}, strip.scored, s_,
                        to_.scores.propagated);
   }
 
   // Through propagation and patches.
   Outcome differentiate_products(unsigned z, const Strip& strip) {
-    const Slots own = Slots::of(s_, strip.scored), held = Slots::of(s_, strip.positions);
+    const Slots own = Slots::of(s_, strip.scored);
     const dim3 row_of_q(blocks_for(s_.Q, 128), 1, z);
     if (path_.walk) {
-      const GradientWalk<E> walk = {to_.scores.propagated,
-                                    strip.positions,
-                                    sample_.reciprocal_norm,
-                                    to_.scores.scores,
-                                    own,
-                                    held,
-                                    to_.grams,
-                                    needs_.b ? to_.norms : nullptr};
+      const auto* scores = static_cast<const typename E::Stored*>(to_.scores.kept);
+      const GradientWalk<E> walk = {
+          to_.scores.propagated,         strip.positions, sample_.reciprocal_norm, scores, own, to_.grams,
+          needs_.b ? to_.norms : nullptr};
       GICA_TRY(launch_gradient_walk(walk, s_, z, stream_));
       if (!needs_.b) return {};
       return GICA_LAUNCH(add_walked_norms, row_of_q, dim3(128), 0, stream_, to_.norms, own, s_, sums_.norm);
@@ -173,7 +168,7 @@ class Backward : public Pass<T, E, BackwardBuffers<E>> {
                          block, 0, stream_, to_.patches, s_, own, to_.grams));
     if (!needs_.b) return {};
     GICA_TRY(GICA_LAUNCH(norm_gradient_parts, dim3(blocks_for(s_.Q, 128), kNormParts, z), dim3(128), 0, stream_,
-                         to_.patches, own, to_.scores.scores, held, s_, to_.norms));
+                         to_.patches, own, to_.scores.scores, Slots::of(s_, strip.positions), s_, to_.norms));
     return GICA_LAUNCH(add_norm_gradients, row_of_q, dim3(128), 0, stream_, to_.norms, s_, sums_.norm);
   }
 

@@ -17,7 +17,7 @@ struct ForwardBuffers {
   static ForwardBuffers take(const Shape& s, const Strip& strip, const ScorePath& path, Scratch& scratch) {
     const BlockGrid grid{{strip.grid}, {s.background_grid()}};
     ForwardBuffers to;
-    to.scores = ScoreBuffers::take(s, strip.positions, path, scratch);
+    to.scores = ScoreBuffers::take<E>(s, strip, path, scratch);
     if (!path.weights())
       to.summary.chunk_max = scratch.take<float>(int64_t{strip.positions.area()} * s.hb * chunks_across(s));
     to.summary.bounds = scratch.take<float>(int64_t{strip.positions.area()} * grid.across());
@@ -69,7 +69,7 @@ class Forward : public Pass<T, E, ForwardBuffers<E>> {
         threads(kGatherThreads);
     if constexpr (kSixteenBits<E>)
       if (path_.weights()) {
-        GICA_TRY(compute_scores<Walked::weights>(sample_, samples.count, positions, scores, path_, call_));
+        GICA_TRY(compute_scores<Walked::weights>(sample_, samples.count, strip, scores, path_, call_));
         GICA_TRY(GICA_LAUNCH(summarise_pieces, rows, row_threads, 0, stream_, scores.pieces, path_.pieces, positions,
                              sample_.rows(), s_, grid.background, to_.summary.bounds, out));
         const PieceAttention<E> attention = {static_cast<const typename E::Stored*>(scores.weights), scores.pieces,
@@ -77,7 +77,7 @@ class Forward : public Pass<T, E, ForwardBuffers<E>> {
         return GICA_LAUNCH((gather_blocks<E, PieceAttention<E>>), blocks, threads, 0, stream_, attention,
                            to_.summary.bounds, grid, s_, to_.blocks, to_.live, map);
       }
-    GICA_TRY(compute_scores<Walked::scores>(sample_, samples.count, positions, scores, path_, call_));
+    GICA_TRY(compute_scores<Walked::scores>(sample_, samples.count, strip, scores, path_, call_));
     GICA_TRY(GICA_LAUNCH(summarise_rows, rows, row_threads, 0, stream_, scores.propagated, positions, sample_.rows(),
                          s_, grid.background, to_.summary, out));
     const Attention attention = {scores.propagated, positions, out.max, out.sum, sample_.rows()};
@@ -107,15 +107,16 @@ class Forward : public Pass<T, E, ForwardBuffers<E>> {
   PasteSm90Buffers sm90_{};
 };
 
+template <class E>
 struct MatchBuffers : ScoreBuffers {
   static MatchBuffers take(const Shape& s, const Strip& strip, const ScorePath& path, Scratch& scratch) {
-    return {ScoreBuffers::take(s, strip.positions, path, scratch)};
+    return {ScoreBuffers::take<E>(s, strip, path, scratch)};
   }
 };
 
 template <class T, class E>
-class Match : public Pass<T, E, MatchBuffers> {
-  using Base = Pass<T, E, MatchBuffers>;
+class Match : public Pass<T, E, MatchBuffers<E>> {
+  using Base = Pass<T, E, MatchBuffers<E>>;
 
  public:
   Match(const MatchParams& params, const Call& call)
@@ -128,7 +129,7 @@ class Match : public Pass<T, E, MatchBuffers> {
                               static_cast<float*>(params_.scores) + n * s_.P};
       return Base::each_strip([&](const Strip& strip) -> Outcome {
         const Rect& rows = strip.positions;
-        GICA_TRY(compute_scores<Walked::scores>(sample_, samples.count, rows, to_, path_, call_));
+        GICA_TRY(compute_scores<Walked::scores>(sample_, samples.count, strip, to_, path_, call_));
         return GICA_LAUNCH(match_rows, dim3(rows.area(), 1, samples.count), dim3(kRowThreads), 0, stream_,
                            to_.propagated, rows, sample_.rows(), s_, out);
       });

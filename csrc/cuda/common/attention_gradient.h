@@ -14,7 +14,7 @@ template <class E>
 __global__ __launch_bounds__(BlockProduct<E>::threads) void block_gradients(const typename E::Stored* gradients,
                                                                             const typename E::Stored* pixels,
                                                                             const int* live, BlockGrid grid, Shape s,
-                                                                            float* out) {
+                                                                            typename E::Stored* out) {
   using G = BlockProduct<E>;
   GICA_DYNAMIC_SHARED(shared);
   if (!of_sample(live, s)[blockIdx.x]) return;
@@ -27,14 +27,16 @@ __global__ __launch_bounds__(BlockProduct<E>::threads) void block_gradients(cons
   G product;
   product.multiply(shared, s.columns / kDepth<E>, rows_of(gradients, blockIdx.x / grid.across()),
                    rows_of(pixels, blockIdx.x % grid.across()));
-  float* block = of_sample(out, s) + static_cast<size_t>(blockIdx.x) * kBlockSize;
+  auto* block = of_sample(out, s) + static_cast<size_t>(blockIdx.x) * kBlockSize;
   product.each_pair([&](int row, int column, float x, float y) {
-    *reinterpret_cast<float2*>(block + row * kTileSize + column) = make_float2(x, y);
+    auto* pair = block + row * kTileSize + column;
+    pair[0] = E::store(x), pair[1] = E::store(y);
   });
 }
 
+template <class Stored>
 struct BlockGradients {
-  const float* blocks;
+  const Stored* blocks;
   const int* live;
   BlockGrid grid;
 
@@ -43,7 +45,7 @@ struct BlockGradients {
     return {of_sample(blocks, s), of_sample(live, s), grid};
   }
   // Entries of a block's row from a slot on, null where the block is dead; f and b are places in their tile tables.
-  __device__ __forceinline__ const float* row(int f, int b) const {
+  __device__ __forceinline__ const Stored* row(int f, int b) const {
     const size_t block = static_cast<size_t>(f / kTileSize) * grid.across() + b / kTileSize;
     return live[block] ? blocks + block * kBlockSize + f % kTileSize * kTileSize + b % kTileSize : nullptr;
   }
@@ -62,8 +64,9 @@ struct ForegroundPlaces {
 
 // The gradients of the attention towards eight positions of a background row, each the sum of four entries. Returns
 // whether any of the blocks they lie in is live; the others count as 0.
-__device__ __forceinline__ bool attention_gradients(const BlockGradients& weights, const ForegroundPlaces& f, int u,
-                                                    int v, int count, float (&sums)[kChunk]) {
+template <class Stored>
+__device__ __forceinline__ bool attention_gradients(const BlockGradients<Stored>& weights, const ForegroundPlaces& f,
+                                                    int u, int v, int count, float (&sums)[kChunk]) {
   const TileTable& tiles = weights.grid.background;
 #pragma unroll
   for (int k = 0; k < kChunk; ++k) sums[k] = 0;
@@ -77,15 +80,16 @@ __device__ __forceinline__ bool attention_gradients(const BlockGradients& weight
     for (int c = 0; c < 2; ++c) {
       const int place = f.at[a][c];
       if (in_tile && count == kChunk) {
-        const float *entries = weights.row(place, first), *last = c == 1 ? weights.row(place, behind) : nullptr;
+        const Stored *entries = weights.row(place, first), *last = c == 1 ? weights.row(place, behind) : nullptr;
         any |= entries || last;
         if (entries)
 #pragma unroll
-          for (int k = 0; k + c < kChunk; ++k) sums[k] += entries[k + c];
-        if (last) sums[kChunk - 1] += *last;
+          for (int k = 0; k + c < kChunk; ++k) sums[k] += to_float(entries[k + c]);
+        if (last) sums[kChunk - 1] += to_float(*last);
       } else {
         for (int k = 0; k < count; ++k)
-          if (const float* entry = weights.row(place, tiles.find(u + a, v + k + c))) any = true, sums[k] += *entry;
+          if (const Stored* entry = weights.row(place, tiles.find(u + a, v + k + c)))
+            any = true, sums[k] += to_float(*entry);
       }
     }
   }
@@ -94,8 +98,9 @@ __device__ __forceinline__ bool attention_gradients(const BlockGradients& weight
 
 // scale * A * (dA - sum of A dA over the row), 0 where no block is live, at the positions of `scored`. It may take the
 // place of the scores that A is made of.
-static __global__ void score_row_gradients(Attention attention, BlockGradients weights, Rect scored, Shape s,
-                                           float* gradient) {
+template <class Stored>
+__global__ void score_row_gradients(Attention attention, BlockGradients<Stored> weights, Rect scored, Shape s,
+                                    float* gradient) {
   __shared__ float room[kRowThreads / 32];
   attention = attention.of_sample(s), weights = weights.of_sample(s);
   const int y = scored.y0 + blockIdx.x / scored.width(), x = scored.x0 + blockIdx.x % scored.width();

@@ -3,8 +3,8 @@
 //
 // A thread owns a run, eight elements of a diagonal: neighbouring Gram slots and neighbouring background positions. Its
 // block goes down a diagonal of (Gram group, background row) pairs. The sums are those of the scores, last first, and
-// none leaves the thread's registers: those down the columns join what it had one and two steps before, those along the
-// rows are sums of neighbours on the diagonal, of which it works out as many more as they reach for.
+// stay with the thread: those down the columns join what it had one and two steps before, those along the rows are sums
+// of neighbours on the diagonal, of which it works out as many more as they reach for.
 #pragma once
 
 #include "common/element.h"
@@ -39,8 +39,8 @@ struct GradientWalk {
   const float* gradient;  // of the propagated scores: [row of `positions`][row_stride]
   Rect positions;
   const float* reciprocal_norm;
-  const float* scores;  // of the patches, at the slots of `held`
-  Slots own, held;
+  const typename E::Stored* scores;  // of the patches: [score slot][row_stride]
+  Slots slots;
   typename E::Stored* grams;  // [Gram slot][row_stride]
   float* norms;               // [group of scores][background row][GradientRuns::norms]; null: not asked for
 
@@ -50,8 +50,7 @@ struct GradientWalk {
             positions,
             of_sample(reciprocal_norm, s),
             of_sample(scores, s),
-            own,
-            held,
+            slots,
             of_sample(grams, s),
             norms ? of_sample(norms, s) : nullptr};
   }
@@ -59,8 +58,10 @@ struct GradientWalk {
 
 // The steps of a walk inside one stretch of Gram groups that lie under each other in the map (slots.h).
 struct Stretch {
-  int segment, first, end;  // its groups of scores begin or begin to count at `first`, which may lie one before
-  int steps;                // Gram groups
+  int segment;
+  int first;  // group of scores: that of the first step, which the stretch may not have
+  int end;    // behind its last group of scores
+  int steps;  // Gram groups
 
   __device__ __forceinline__ Stretch(const Slots& slots, int gram_group, int most) {
     segment = slots.gram_group(gram_group).segment;
@@ -204,16 +205,17 @@ __device__ __forceinline__ void divide(float (&patches)[GradientRuns::run + 2], 
 }
 
 // A run's gradients times its scores. Scores that no gradient reaches need not have been computed.
+template <class Stored>
 __device__ __forceinline__ void multiply(const float (&patches)[GradientRuns::run + 2], unsigned exist,
-                                         const float* scores, unsigned first, unsigned apart,
+                                         const Stored* scores, unsigned first, unsigned apart,
                                          float (&products)[GradientRuns::run]) {
   constexpr int run = GradientRuns::run;
   if (exist == (1u << run) - 1) {
 #pragma unroll
-    for (int m = 0; m < run; ++m) products[m] = scores[first + m * apart];
+    for (int m = 0; m < run; ++m) products[m] = to_float(scores[first + m * apart]);
   } else {
 #pragma unroll
-    for (int m = 0; m < run; ++m) products[m] = exist >> m & 1 ? scores[first + m * apart] : 0.f;
+    for (int m = 0; m < run; ++m) products[m] = exist >> m & 1 ? to_float(scores[first + m * apart]) : 0.f;
   }
 #pragma unroll
   for (int m = 0; m < run; ++m) products[m] = patches[m + 1] != 0 ? patches[m + 1] * products[m] : 0.f;
@@ -243,12 +245,12 @@ template <class E, bool fuse>
 __global__ __launch_bounds__(GradientRuns::threads, 4) void walk_gradients(GradientWalk<E> first, Shape s) {
   constexpr int run = GradientRuns::run, wide = run + 2;
   using Propagated = PropagatedGradients<fuse>;
-  __shared__ float room[Propagated::count * GradientRuns::threads];
   // In shared memory, since registers are what runs short.
+  __shared__ float room[Propagated::count * GradientRuns::threads], sums[run * GradientRuns::threads];
   __shared__ GradientWalk<E> a;
   if (threadIdx.x == 0) a = first.of_sample(s);
   __syncthreads();
-  const Slots& slots = first.own;
+  const Slots& slots = first.slots;
   const GradientRuns runs = GradientRuns::of(s, slots);
   const int index = blockIdx.x * GradientRuns::threads + threadIdx.x, warp = index / 32;
   const RunPlace at = {index / runs.across * run, index % runs.across - (run - 1)};
@@ -276,9 +278,10 @@ __global__ __launch_bounds__(GradientRuns::threads, 4) void walk_gradients(Gradi
       const unsigned both = reach(left + m, s.wf) & reach(at.c0 + m, s.wb);
       reached |= (both & 1) << m | (both >> 1) << (16 + m);
     }
-    float two[run], one[run];  // sums of the last two rows, of the last
+    float two[run];                         // sums of the last two rows
+    float* const one = sums + threadIdx.x;  // of the last: of element m at m * threads
 #pragma unroll
-    for (int m = 0; m < run; ++m) two[m] = one[m] = 0;
+    for (int m = 0; m < run; ++m) two[m] = one[m * GradientRuns::threads] = 0;
     // Behind the last Gram group there are no scores, and its own sum is finished.
     for (int step = 0; step <= stretch.steps; ++step) {
       const int group = stretch.first + step, row = u + step;
@@ -294,8 +297,7 @@ __global__ __launch_bounds__(GradientRuns::threads, 4) void walk_gradients(Gradi
         if (any) divide(patches, has_score, p, q, a.reciprocal_norm, s);
         if (a.norms) {
           float products[run] = {};
-          const unsigned slot = (group + slots.strip.y0 - first.held.strip.y0) * first.held.score_width() + at.i0 - 1 +
-                                slots.strip.x0 - first.held.strip.x0;
+          const unsigned slot = group * slots.score_width() + at.i0 - 1;
           if (any) multiply(patches, own & has_score >> 1, a.scores, slot * s.row_stride + q + 1, down, products);
           float* norms = a.norms + (static_cast<size_t>(group) * s.hb + row) * runs.norms();
           leave_norms(products, any, leaves_norms ? norms + warp * GradientRuns::norms_of_warp : nullptr);
@@ -308,7 +310,7 @@ __global__ __launch_bounds__(GradientRuns::threads, 4) void walk_gradients(Gradi
                     behind = reached >> (16 + m) & 1 ? patches[m + 2] : 0.f;
         const float sum = patches[m + 1] + before + behind;
         totals[m] = two[m] + sum;
-        two[m] = one[m] + sum, one[m] = sum;
+        two[m] = one[m * GradientRuns::threads] + sum, one[m * GradientRuns::threads] = sum;
       }
       if (step == 0) continue;
       const unsigned slot = (gram_group + step - 1) * slots.gram_width() + at.i0;
@@ -351,8 +353,8 @@ static __global__ void add_walked_norms(const float* norms, Slots slots, Shape s
 
 template <class E>
 Outcome launch_gradient_walk(const GradientWalk<E>& a, const Shape& s, int samples, void* stream) {
-  const GradientRuns runs = GradientRuns::of(s, a.own);
-  const dim3 grid((runs.count + GradientRuns::threads - 1) / GradientRuns::threads, s.hb + a.own.gram_groups() - 1,
+  const GradientRuns runs = GradientRuns::of(s, a.slots);
+  const dim3 grid((runs.count + GradientRuns::threads - 1) / GradientRuns::threads, s.hb + a.slots.gram_groups() - 1,
                   samples);
   const dim3 block(GradientRuns::threads);
   if (s.fuse_radius == 0) return GICA_LAUNCH((walk_gradients<E, false>), grid, block, 0, stream, a, s);

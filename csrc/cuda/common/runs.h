@@ -196,24 +196,24 @@ __device__ __forceinline__ void store_weights(int index, bool real, const Walk& 
   }
 }
 
-// The patch scores of a run at the slots of the strip (slots.h): those that go into scores of the strip, which are the
-// run's own and its neighbours on the diagonal. Two blocks may store the same score.
+// The patch scores of a run at their slots: those of the run's own elements and of their neighbours on the diagonal.
+// Two blocks may store the same score.
 template <class K, bool fuse>
 __device__ __forceinline__ void keep_scores(int index, const float (&patches)[K::run + 2], const Walk& walk,
                                             const WalkCell& cell, int step, const Shape& s, const Rect& strip,
-                                            float* kept) {
+                                            const Rect& slots, typename K::Stored* kept) {
   constexpr int halo = fuse ? 1 : 0;
-  const int i0 = RunsOfThread<K>::first_row(index), c0 = RunsOfThread<K>::first_column(index);
+  const int y = walk.y0 + step;
   const OwnElements own = own_elements<K>(index, walk, s, strip);
-  if (own.begin >= own.end) return;
-  const int q = cell.q + c0 - 1;
-  const int begin = max(own.begin + 1 - halo, -q), end = min(own.end + 1 + halo, s.Q - q);
-  const int group = walk.y0 - strip.y0 + step + halo, slot = walk.x - strip.x0 + i0 + halo - 1;
-  const unsigned row = group * (strip.width() + 2 * halo) + slot;
+  if (own.begin >= own.end || y < slots.y0 || y >= slots.y1) return;
+  const int q = cell.q + RunsOfThread<K>::first_column(index) - 1, x = walk.x + RunsOfThread<K>::first_row(index) - 1;
+  const int begin = max(own.begin + 1 - halo, max(-q, slots.x0 - x));
+  const int end = min(own.end + 1 + halo, min(s.Q - q, slots.x1 - x));
+  const unsigned row = slots.index(y, x);
   const unsigned first = row * s.row_stride + q, down = s.row_stride + 1;
 #pragma unroll
   for (int m = 0; m < K::run + 2; ++m)
-    if (m >= begin && m < end) kept[first + m * down] = patches[m];
+    if (m >= begin && m < end) kept[first + m * down] = K::E::store(patches[m]);
 }
 
 }  // namespace gica::cuda

@@ -123,45 +123,53 @@ struct ScorePath {
 struct ScoreBuffers {
   float* propagated = nullptr;                // [row of the strip][row_stride]
   float *grams = nullptr, *scores = nullptr;  // [slot][row_stride]
+  void* kept = nullptr;  // the walk's in place of `scores`: at the strip's own slots, rounded to what is multiplied
   int* positions = nullptr;
   void* weights = nullptr;  // [row of the strip][row_stride]
   Piece* pieces = nullptr;  // [row of the strip][piece]
 
-  static ScoreBuffers take(const Shape& s, const Rect& strip, const ScorePath& path, Scratch& scratch) {
-    const Slots slots = Slots::of(s, strip);
+  template <class E>
+  static ScoreBuffers take(const Shape& s, const Strip& strip, const ScorePath& path, Scratch& scratch) {
+    const Slots slots = Slots::of(s, strip.positions);
+    const int64_t rows = strip.positions.area();
     ScoreBuffers to;
     if (path.weights()) {
-      to.weights = scratch.take<uint16_t>(int64_t{strip.area()} * s.row_stride);
-      to.pieces = scratch.take<Piece>(int64_t{strip.area()} * path.pieces.count(s));
+      to.weights = scratch.take<uint16_t>(rows * s.row_stride);
+      to.pieces = scratch.take<Piece>(rows * path.pieces.count(s));
     } else if (path.walk) {
-      to.propagated = scratch.take<float>(int64_t{strip.area()} * s.row_stride);
+      to.propagated = scratch.take<float>(rows * s.row_stride);
     } else {
       // Propagated scores take the place of the Gram products, which are not needed by then.
       to.propagated = to.grams = scratch.take<float>(int64_t{slots.gram_slots()} * s.row_stride);
       to.positions = scratch.take<int>(slots.gram_slots());
     }
-    if (!path.walk || path.walked == Walked::scores_and_patches)
+    if (!path.walk)
       to.scores = scratch.take<float>(int64_t{slots.score_slots()} * s.row_stride);
+    else if (path.walked == Walked::scores_and_patches)
+      to.kept = scratch.take<typename E::Stored>(int64_t{Slots::of(s, strip.scored).score_slots()} * s.row_stride);
     return to;
   }
 };
 
 // walked: what the path leaves, known when this is compiled, since each is a kernel of its own.
 template <Walked walked, class T, class E>
-Outcome compute_scores(const Sample<T, E>& sample, int samples, const Rect& strip, const ScoreBuffers& to,
+Outcome compute_scores(const Sample<T, E>& sample, int samples, const Strip& of, const ScoreBuffers& to,
                        const ScorePath& path, const Call& call) {
   const Shape& s = sample.s;
+  const Rect &strip = of.positions, &scored = of.scored;
   if (path.walk) {
     const RowInputs rows = sample.rows();
-    const WalkArguments<E> a = {sample.f,
-                                sample.b,
-                                sample.reciprocal_norm,
-                                rows.wanted,
-                                rows.valid,
-                                to.propagated,
-                                to.scores,
-                                static_cast<typename E::Stored*>(to.weights),
-                                to.pieces};
+    const WalkArguments<E> a = {
+        sample.f,
+        sample.b,
+        sample.reciprocal_norm,
+        rows.wanted,
+        rows.valid,
+        to.propagated,
+        static_cast<typename E::Stored*>(to.kept),
+        static_cast<typename E::Stored*>(to.weights),
+        to.pieces,
+        {scored.y0 - s.fuse_radius, scored.y1 + s.fuse_radius, scored.x0 - s.fuse_radius, scored.x1 + s.fuse_radius}};
     if constexpr (kSixteenBits<E>)
       if (walk_is_sm90<E>(s, call)) return walk_sm90(a, walked, s, strip, samples, call.stream);
     return walk<walked>(a, s, strip, samples, call.device, call.stream);

@@ -85,6 +85,7 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
   __shared__ Walk walk;
   __shared__ WalkCell shared_cell;
   __shared__ WalkArguments<typename K::E> shared_arguments;
+
   if (threadIdx.x == 0) {
     walk = walk_of_block<K>(s, strip);
     if constexpr (K::Multiply::pointers_in_shared) shared_arguments = first.of_sample(s);
@@ -146,7 +147,7 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
           if (p + m < 0 || p + m >= s.P) scores[m] = 0;
       }
       if constexpr (walked == Walked::scores_and_patches) {
-        keep_scores<K, fuse>(index, scores, walk, cell, step, s, strip, a.kept);
+        keep_scores<K, fuse>(index, scores, walk, cell, step, s, strip, first.kept_slots, a.kept);
         __syncwarp();  // what follows is worked out anew: kept, it would cost registers
       }
       float totals[K::run];

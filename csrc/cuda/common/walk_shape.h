@@ -97,15 +97,23 @@ struct WalkArguments {
   const typename E::Stored *f, *b;
   const float* reciprocal_norm;
   const uint8_t *wanted, *valid;
-  float *propagated, *kept;
-  typename E::Stored* weights;
+  float* propagated;
+  typename E::Stored *kept, *weights;
   Piece* pieces;
+  Rect kept_slots;  // the strip positions whose patch scores are kept, row by row; they may lie outside of it
 
   __device__ __forceinline__ WalkArguments of_sample(const Shape& s) const {
     using gica::cuda::of_sample;
-    return {of_sample(f, s),      of_sample(b, s),       of_sample(reciprocal_norm, s),
-            of_sample(wanted, s), of_sample(valid, s),   of_sample(propagated, s),
-            of_sample(kept, s),   of_sample(weights, s), of_sample(pieces, s)};
+    return {of_sample(f, s),
+            of_sample(b, s),
+            of_sample(reciprocal_norm, s),
+            of_sample(wanted, s),
+            of_sample(valid, s),
+            of_sample(propagated, s),
+            of_sample(kept, s),
+            of_sample(weights, s),
+            of_sample(pieces, s),
+            kept_slots};
   }
 };
 
