@@ -220,13 +220,20 @@ def test_logs_are_read():
 
 
 def test_serialised_products_and_warnings_are_found(tmp_path):
-    path = tmp_path / "sub" / "sm90_paste.cu.o.log"
+    path = tmp_path / "sub" / "sm90_paste_bfloat16.cu.o.log"
     path.parent.mkdir()
     path.write_text(
         LOG + "ptxas info    : (C7510) Potential Performance Loss: wgmma.mma_async instructions "
         "are serialized due to ...\nfile.cu(3): warning #177-D: variable was declared\n"
     )
     assert len(compiled.complaints(tmp_path)) == 2
+
+
+def test_logs_of_files_that_are_gone_are_left_aside(tmp_path):
+    (tmp_path / "no_such_kernel.cu.o.log").write_text(LOG)
+    assert compiled.read_logs(tmp_path) == []
+    (tmp_path / "forward_tf32.cu.o.log").write_text(LOG)
+    assert len(compiled.read_logs(tmp_path)) == 2
 
 
 def test_instructions_are_counted():

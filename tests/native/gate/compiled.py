@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.native.builder import ROOT
+
 __all__ = ["Kernel", "complaints", "demangled", "disassembler", "instructions", "read_logs"]
 
 COMPILING = re.compile(r"Compiling entry function '(\S+)' for '(sm_\w+)'")
@@ -38,9 +40,16 @@ class Kernel:
 def read_logs(folder: Path) -> list[Kernel]:
     """Every kernel that a build in this folder has compiled, by what ptxas said of it."""
     kernels = []
-    for path in sorted(folder.rglob("*.cu.o.log")):
+    for path in logs(folder):
         kernels += parse_log(path.read_text(), path.name.removesuffix(".o.log"))
     return kernels
+
+
+def logs(folder: Path) -> list[Path]:
+    """Those of files that are still there: a build folder that is kept holds others too."""
+    sources = {path.name for path in (ROOT / "csrc" / "cuda").rglob("*.cu")}
+    found = sorted(folder.rglob("*.cu.o.log"))
+    return [path for path in found if path.name.removesuffix(".o.log") in sources]
 
 
 def parse_log(text: str, file: str) -> list[Kernel]:
@@ -59,7 +68,7 @@ def parse_log(text: str, file: str) -> list[Kernel]:
 def complaints(folder: Path) -> list[str]:
     """Lines of the logs that must not be there: warnings, and serialised warp-group products."""
     found = []
-    for path in sorted(folder.rglob("*.cu.o.log")):
+    for path in logs(folder):
         for line in path.read_text().splitlines():
             if SERIALISED.search(line) or re.search(r"\bwarning\b", line):
                 found.append(f"{path.name.removesuffix('.o.log')}: {line.strip()}")
