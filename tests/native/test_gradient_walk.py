@@ -12,6 +12,7 @@ from gica_ops.testing import make_problem
 from tests.judge import weights
 from tests.native import emulated
 from tests.native.emulated import Schedule
+from tests.native.test_emulated_schedules import bare_problem
 
 pytestmark = pytest.mark.usefixtures("emulated_kernels")
 
@@ -53,11 +54,14 @@ def test_the_walk_is_the_steps_it_stands_for(name, fuse):
             torch.testing.assert_close(walked, stepped, rtol=0, atol=atol)
 
 
-def test_gradients_that_are_mostly_nothing():
-    """Where few blocks live, most warps have nothing to do."""
+def test_gradients_of_dead_blocks(emulated_kernels):
+    """Where blocks are dead, warps have nothing to do."""
     problem = make_problem(
-        channels=4, size=(9, 20), b_size=(17, 40), mask="none", softmax_scale=60.0, skip="auto"
-    )
+        channels=16, size=(9, 20), b_size=(17, 40), kind="natural", mask="none",
+        softmax_scale=200.0, skip="auto",
+    )  # fmt: skip
+    live = emulated_kernels.forward(bare_problem(problem), Schedule().native())["live"]
+    assert 0 < live.mean() < 0.6
     expected = gradients(problem, Schedule(generic=True))
     for walked, stepped in zip(gradients(problem, Schedule()), expected, strict=True):
         largest = float(stepped.abs().max())

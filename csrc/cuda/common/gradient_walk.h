@@ -188,8 +188,8 @@ class PropagatedGradients {
 
 // Divides gradients of the patch products by their norms; those that do not exist are 0. p and q are flat positions of
 // the first one.
-__device__ __forceinline__ void divide(float (&patches)[GradientRuns::run + 2], unsigned exist, int p, int q,
-                                       const float* reciprocal_norm, const Shape& s) {
+__device__ __forceinline__ void divide_by_norms(float (&patches)[GradientRuns::run + 2], unsigned exist, int p, int q,
+                                                const float* reciprocal_norm, const Shape& s) {
   constexpr int wide = GradientRuns::run + 2;
   if (exist == (1u << wide) - 1 && p >= 0 && p + wide <= s.P && q >= 0 && q + wide <= s.Q) {
 #pragma unroll
@@ -206,9 +206,9 @@ __device__ __forceinline__ void divide(float (&patches)[GradientRuns::run + 2], 
 
 // A run's gradients times its scores. Scores that no gradient reaches need not have been computed.
 template <class Stored>
-__device__ __forceinline__ void multiply(const float (&patches)[GradientRuns::run + 2], unsigned exist,
-                                         const Stored* scores, unsigned first, unsigned apart,
-                                         float (&products)[GradientRuns::run]) {
+__device__ __forceinline__ void multiply_with_scores(const float (&patches)[GradientRuns::run + 2], unsigned exist,
+                                                     const Stored* scores, unsigned first, unsigned apart,
+                                                     float (&products)[GradientRuns::run]) {
   constexpr int run = GradientRuns::run;
   if (exist == (1u << run) - 1) {
 #pragma unroll
@@ -294,11 +294,12 @@ __global__ __launch_bounds__(GradientRuns::threads, 4) void walk_gradients(Gradi
         // Most blocks of attention are dead, and leave nothing to do.
         any = __any_sync(~0u, any);
         const int p = stretch.row(slots, group) * s.wf + left - 1, q = row * s.wb + at.c0 - 1;
-        if (any) divide(patches, has_score, p, q, a.reciprocal_norm, s);
+        if (any) divide_by_norms(patches, has_score, p, q, a.reciprocal_norm, s);
         if (a.norms) {
           float products[run] = {};
           const unsigned slot = group * slots.score_width() + at.i0 - 1;
-          if (any) multiply(patches, own & has_score >> 1, a.scores, slot * s.row_stride + q + 1, down, products);
+          if (any)
+            multiply_with_scores(patches, own & has_score >> 1, a.scores, slot * s.row_stride + q + 1, down, products);
           float* norms = a.norms + (static_cast<size_t>(group) * s.hb + row) * runs.norms();
           leave_norms(products, any, leaves_norms ? norms + warp * GradientRuns::norms_of_warp : nullptr);
         }
