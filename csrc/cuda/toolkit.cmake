@@ -12,7 +12,7 @@ foreach(name GICA_CUDA GICA_CUDA_ARCHITECTURES)
 endforeach()
 set(GICA_CUDA_OFF "")
 set(GICA_CUDA_VERSION "")
-set(oldest 12.8)
+set(oldest_toolkit 12.8)
 
 # nvcc may be a script that calls the real one elsewhere: what it would run tells where the toolkit lies.
 function(gica_find_toolkit)
@@ -28,8 +28,8 @@ function(gica_find_toolkit)
     return()
   endif()
   set(version ${CMAKE_MATCH_1})
-  if(version VERSION_LESS oldest)
-    set(GICA_CUDA_OFF "${GICA_NVCC} is of CUDA ${version}, older than the ${oldest} that they need" PARENT_SCOPE)
+  if(version VERSION_LESS oldest_toolkit)
+    set(GICA_CUDA_OFF "${GICA_NVCC} is of CUDA ${version}, older than the ${oldest_toolkit} that they need" PARENT_SCOPE)
     return()
   endif()
   string(REGEX MATCH "TOP=([^\n]+)" found "${plan}")
@@ -54,8 +54,9 @@ if(GICA_CUDA STREQUAL "1" AND GICA_CUDA_OFF)
 endif()
 
 if(NOT GICA_CUDA_ARCHITECTURES)
-  # Machine code for all of 8.x, 9.0, 10.x and 12.x; the last also in a form that newer devices compile for themselves.
-  set(GICA_CUDA_ARCHITECTURES 80-real 90a-real 100-real 120)
+  # Machine code for all of 8.x, 9.0, 10.x and 12.x, and, as one is not -real, a form that newer devices compile for
+  # themselves.
+  set(GICA_CUDA_ARCHITECTURES 80 90a-real 100-real 120-real)
 endif()
 foreach(architecture ${GICA_CUDA_ARCHITECTURES})
   if(NOT architecture MATCHES "^[0-9]+[0-9][af]?(-real|-virtual)?$")
