@@ -25,13 +25,6 @@ __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bo
                : "memory");
 }
 
-// The same for 4 bytes.
-__device__ __forceinline__ void cp_async_4(void* shared, const void* global, bool wanted = true) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)), "l"(global),
-               "r"(wanted ? 4 : 0)
-               : "memory");
-}
-
 // Closes a group: the copies this thread has started since the last one.
 __device__ __forceinline__ void cp_async_commit() {
   asm volatile("cp.async.commit_group;" ::: "memory");
@@ -102,13 +95,6 @@ __device__ __forceinline__ uint32_t to_tf32(float value) {
   uint32_t bits;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(value));
   return bits;
-}
-
-// 2^x to about 2 units in the last place; subnormal numbers are zero, before and after.
-__device__ __forceinline__ float exp2_approx(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
 }
 
 // Barriers of some warps of a block, ids 1 to 15: opens when `threads` threads have come. arrive does not wait.

@@ -12,9 +12,6 @@ using emulator::Site;
 inline void cp_async_16(void* shared, const void* global, bool wanted = true, Site site = Site::here()) {
   emulator::copy_async(shared, global, 16, wanted, site);
 }
-inline void cp_async_4(void* shared, const void* global, bool wanted = true, Site site = Site::here()) {
-  emulator::copy_async(shared, global, 4, wanted, site);
-}
 inline void cp_async_commit() {
   emulator::commit_copies();
 }
@@ -50,12 +47,6 @@ inline void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
 inline uint32_t to_tf32(float value) {
   const uint32_t bits = emulator::bits_of<uint32_t>(value);
   return value != value ? 0x7FFFFFFFu : (bits + 0x1000u) & 0xFFFFE000u;
-}
-
-// Subnormal numbers are zero, before and after.
-inline float exp2_approx(float x) {
-  const float y = std::exp2(std::fpclassify(x) == FP_SUBNORMAL ? 0.0f : x);
-  return std::fpclassify(y) == FP_SUBNORMAL ? 0.0f : y;
 }
 
 inline void named_barrier_sync(int id, int threads, Site site = Site::here()) {

@@ -9,7 +9,6 @@ __global__ void wrappers_kernel(float* out, const void* in) {
   GICA_DYNAMIC_SHARED(shared);
   unsigned char* row = shared + threadIdx.x * 16;
   cp_async_16(row, in, Wanted > 0);
-  cp_async_4(row, in);
   cp_async_commit();
   cp_async_wait<Groups>();
   named_barrier_arrive(2, 64);
@@ -24,7 +23,7 @@ __global__ void wrappers_kernel(float* out, const void* in) {
   mma_f16(d, a, b);
   for (uint32_t& x : a) x = to_tf32(__uint_as_float(x));
   mma_tf32(d, a, b);
-  out[threadIdx.x] = exp2_approx(d[0]) + d[1] + d[2] + d[3];
+  out[threadIdx.x] = d[0] + d[1] + d[2] + d[3];
 }
 
 __global__ void empty_kernel() {}
