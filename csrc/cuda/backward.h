@@ -130,7 +130,7 @@ class Backward : public Pass<T, E, BackwardBuffers<E>> {
     GICA_TRY(GICA_LAUNCH(find_owned, dim3(down), dim3(kTileSize), 0, stream_, grid.foreground, strip.own, to_.owned));
     GICA_TRY(GICA_LAUNCH(list_live, dim3(across, 1, z), dim3(32), 0, stream_, to_.live, down, across, 1, s_, to_.list,
                          to_.count));
-    return GICA_LAUNCH((add_pixel_gradients<E>), dim3(s_.columns / G::columns, across, z), dim3(G::threads),
+    return GICA_LAUNCH((add_pixel_gradients<E>), dim3(s_.columns / G::columns * across, 1, z), dim3(G::threads),
                        G::shared_bytes, stream_, to_.bars, to_.pixels, to_.owned, LiveList{to_.list, to_.count, down},
                        grid, s_, sums_.pixels);
   }

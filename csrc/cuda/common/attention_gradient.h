@@ -156,7 +156,8 @@ __global__ __launch_bounds__(PixelGradientProduct<E>::threads) void add_pixel_gr
   using Stored = typename E::Stored;
   constexpr int per_block = kTileSize / kDepth<E>;
   GICA_DYNAMIC_SHARED(shared);
-  const int tile = blockIdx.y, column0 = blockIdx.x * G::columns, count = of_sample(live.count, s)[tile];
+  const int parts = s.columns / G::columns, tile = blockIdx.x / parts, column0 = blockIdx.x % parts * G::columns;
+  const int count = of_sample(live.count, s)[tile];
   if (count == 0) return;
   blocks = of_sample(blocks, s), gradients = of_sample(gradients, s), pixel_gradients = of_sample(pixel_gradients, s);
   const int* list = of_sample(live.list, s) + static_cast<size_t>(tile) * live.length;

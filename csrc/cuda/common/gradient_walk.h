@@ -28,6 +28,8 @@ struct GradientRuns {
     const int across = s.wb + run - 1 + s.row_stride - s.Q;
     return {across, (slots.gram_width() + run - 1) / run * across};
   }
+  // One thread for each.
+  GICA_HOST_DEVICE int blocks() const { return (count + threads - 1) / threads; }
   GICA_HOST_DEVICE int norms() const { return (count + 31) / 32 * norms_of_warp; }
   GICA_HOST_DEVICE int64_t all_norms(const Shape& s, const Slots& slots) const {
     return int64_t{slots.score_groups()} * s.hb * norms();
@@ -240,7 +242,7 @@ __device__ __forceinline__ void leave_norms(const float (&products)[GradientRuns
   if (to) to[lane] = sum;
 }
 
-// One thread per run, one row of blocks per diagonal.
+// One thread per run, so many blocks per diagonal.
 template <class E, bool fuse>
 __global__ __launch_bounds__(GradientRuns::threads, 4) void walk_gradients(GradientWalk<E> first, Shape s) {
   constexpr int run = GradientRuns::run, wide = run + 2;
@@ -252,7 +254,8 @@ __global__ __launch_bounds__(GradientRuns::threads, 4) void walk_gradients(Gradi
   __syncthreads();
   const Slots& slots = first.slots;
   const GradientRuns runs = GradientRuns::of(s, slots);
-  const int index = blockIdx.x * GradientRuns::threads + threadIdx.x, warp = index / 32;
+  const int diagonal = blockIdx.x / runs.blocks();
+  const int index = blockIdx.x % runs.blocks() * GradientRuns::threads + threadIdx.x, warp = index / 32;
   const RunPlace at = {index / runs.across * run, index % runs.across - (run - 1)};
   const bool leaves_norms = warp * GradientRuns::norms_of_warp < runs.norms();
   unsigned own = 0;  // elements that exist, a bit each
@@ -264,7 +267,6 @@ __global__ __launch_bounds__(GradientRuns::threads, 4) void walk_gradients(Gradi
   for (int m = 0; m < wide; ++m)
     has_score |= static_cast<unsigned>(at.i0 + m >= 2 && at.i0 + m < 2 + slots.score_width()) << m;
   const unsigned down = s.row_stride + 1;  // from one element to the next
-  const int diagonal = blockIdx.y;
   int gram_group = max(0, diagonal - s.hb + 1), u = diagonal < s.hb ? diagonal : 0;
   Propagated propagated(a.gradient, first.positions, slots, s, at, room);
   while (gram_group < slots.gram_groups() && u < s.hb) {
@@ -355,9 +357,8 @@ static __global__ void add_walked_norms(const float* norms, Slots slots, Shape s
 template <class E>
 Outcome launch_gradient_walk(const GradientWalk<E>& a, const Shape& s, int samples, void* stream) {
   const GradientRuns runs = GradientRuns::of(s, a.slots);
-  const dim3 grid((runs.count + GradientRuns::threads - 1) / GradientRuns::threads, s.hb + a.slots.gram_groups() - 1,
-                  samples);
-  const dim3 block(GradientRuns::threads);
+  // All along x, since the other axes of a grid end at 65535.
+  const dim3 grid(runs.blocks() * (s.hb + a.slots.gram_groups() - 1), 1, samples), block(GradientRuns::threads);
   if (s.fuse_radius == 0) return GICA_LAUNCH((walk_gradients<E, false>), grid, block, 0, stream, a, s);
   return GICA_LAUNCH((walk_gradients<E, true>), grid, block, 0, stream, a, s);
 }

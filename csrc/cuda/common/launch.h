@@ -9,6 +9,7 @@
 #include <cuda_runtime.h>
 #endif
 
+#include <mutex>
 #include <utility>
 
 #include "gica/cuda.h"
@@ -22,6 +23,10 @@
   ::gica::cuda::launch(#kernel,                                                                                   \
                        ::gica::cuda::LaunchShape{grid, block, static_cast<size_t>(dynamic_shared_bytes), blocks}, \
                        stream, kernel, ##__VA_ARGS__)
+
+namespace gica::cuda {
+constexpr int kDynamicSharedAlignment = 1024;
+}
 
 #if defined(GICA_EMULATED)
 
@@ -43,8 +48,8 @@ Outcome launch(const char* name, const LaunchShape& shape, void* /*stream*/, voi
 #else
 
 // Declares `name`, a pointer to the block's dynamic shared memory.
-#define GICA_DYNAMIC_SHARED(name)                                        \
-  extern __shared__ __align__(1024) unsigned char gica_dynamic_shared[]; \
+#define GICA_DYNAMIC_SHARED(name)                                                                         \
+  extern __shared__ __align__(::gica::cuda::kDynamicSharedAlignment) unsigned char gica_dynamic_shared[]; \
   unsigned char* name = gica_dynamic_shared
 
 namespace gica::cuda {
@@ -61,13 +66,24 @@ inline Outcome launch_failed(cudaError_t error, const char* name) {
   return {static_cast<int>(error), name};
 }
 
+// How much dynamic shared memory the kernel may be launched with on the current device. It is only ever raised: another
+// thread may be about to launch the kernel with more.
+inline cudaError_t allow_dynamic_shared(const void* kernel, int bytes) {
+  static std::mutex one_at_a_time;
+  const std::lock_guard<std::mutex> alone(one_at_a_time);
+  cudaFuncAttributes now{};
+  const cudaError_t unknown = cudaFuncGetAttributes(&now, kernel);
+  if (unknown != cudaSuccess || now.maxDynamicSharedSizeBytes >= bytes) return unknown;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+}
+
 template <class... Parameters, class... Arguments>
 Outcome launch(const char* name, const LaunchShape& shape, void* stream, void (*kernel)(Parameters...),
                Arguments&&... arguments) {
   constexpr size_t kWithoutAsking = 48 << 10;
   if (shape.dynamic_shared_bytes > kWithoutAsking) {
-    const cudaError_t refused = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                     static_cast<int>(shape.dynamic_shared_bytes));
+    const cudaError_t refused =
+        allow_dynamic_shared(reinterpret_cast<const void*>(kernel), static_cast<int>(shape.dynamic_shared_bytes));
     if (refused != cudaSuccess) return launch_failed(refused, name);
   }
   cudaLaunchAttribute cluster{};

@@ -39,7 +39,8 @@ __device__ __forceinline__ void load_operands(const typename K::Stored* f, const
 template <class K>
 __device__ __forceinline__ Walk walk_of_block(const Shape& s, const Rect& strip) {
   const int tiles_across = (strip.width() + K::rows - 1) / K::rows;
-  const int diagonal = blockIdx.y, tile = blockIdx.x;
+  const int tiles = tiles_across * ((s.wb + K::columns - 1) / K::columns);
+  const int diagonal = blockIdx.x / tiles, tile = blockIdx.x % tiles;
   Walk walk;
   // Diagonals start along the strip's first row, then along the background's first.
   walk.y0 = strip.y0 + max(0, diagonal - s.hb + 1), walk.u0 = diagonal < s.hb ? diagonal : 0;
@@ -85,6 +86,7 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
   __shared__ Walk walk;
   __shared__ WalkCell shared_cell;
   __shared__ WalkArguments<typename K::E> shared_arguments;
+  static_assert(sizeof walk + sizeof shared_cell + sizeof shared_arguments + 64 <= kDynamicSharedAlignment);
 
   if (threadIdx.x == 0) {
     walk = walk_of_block<K>(s, strip);
@@ -172,7 +174,8 @@ template <class K, Walked walked>
 Outcome launch_walk(const WalkArguments<typename K::E>& a, const Shape& s, const Rect& strip, int samples,
                     void* stream) {
   const int across = (strip.width() + K::rows - 1) / K::rows, tiles = (s.wb + K::columns - 1) / K::columns;
-  const dim3 grid(across * tiles, s.hb + strip.height() - 1, samples), block(K::threads);
+  // All along x, since the other axes of a grid end at 65535.
+  const dim3 grid(across * tiles * (s.hb + strip.height() - 1), 1, samples), block(K::threads);
   const int bytes = K::shared_bytes(s.depth);
   if (s.fuse_radius == 0) return GICA_LAUNCH((walk_scores<K, false, walked>), grid, block, bytes, stream, a, s, strip);
   return GICA_LAUNCH((walk_scores<K, true, walked>), grid, block, bytes, stream, a, s, strip);

@@ -45,6 +45,10 @@ struct WalkShape {
   static constexpr int shared_bytes(int depth) {
     return operand_offset + steps(depth) * step_elements * static_cast<int>(sizeof(Stored));
   }
+  // What is not dynamic (walk.h) takes up to the alignment of what is.
+  static constexpr bool fits(int depth, const Device& device) {
+    return kDynamicSharedAlignment + shared_bytes(depth) <= device.shared_bytes;
+  }
 };
 
 // One step of a walk: the flat positions of the tile's corner in both maps, without halo. A column whose neighbour in

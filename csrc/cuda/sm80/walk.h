@@ -43,7 +43,7 @@ using NarrowWalk = WalkShape<WarpProduct, E, 64, 6>;
 // Whether the walk takes this problem.
 template <class E>
 bool walk_takes(const Shape& s, const Device& device) {
-  return s.box_radius == 1 && s.fuse_radius <= 1 && NarrowWalk<E>::shared_bytes(s.depth) <= device.shared_bytes;
+  return s.box_radius == 1 && s.fuse_radius <= 1 && NarrowWalk<E>::fits(s.depth, device);
 }
 
 // Steps of all walks of a strip, up to a factor: a tile is as wide as it is, and every walk begins before its first
@@ -56,8 +56,7 @@ inline double walk_cost(const Shape& s, const Rect& strip) {
 template <class E>
 bool walk_is_wide(const Shape& s, const Device& device) {
   using Wide = WideWalk<E>;
-  return Wide::shared_bytes(s.depth) <= device.shared_bytes &&
-         columns_brought<Wide>(s) <= columns_brought<NarrowWalk<E>>(s);
+  return Wide::fits(s.depth, device) && columns_brought<Wide>(s) <= columns_brought<NarrowWalk<E>>(s);
 }
 
 template <Walked walked, class E>

@@ -87,7 +87,7 @@ using WarpgroupWalk = WalkShape<WarpgroupProduct, E, 128, 12>;
 template <class E>
 bool warpgroup_walk_takes(const Shape& s, const Device& device) {
   using K = WarpgroupWalk<E>;
-  return K::shared_bytes(s.depth) <= device.shared_bytes && columns_brought<K>(s) <= columns_brought<NarrowWalk<E>>(s);
+  return K::fits(s.depth, device) && columns_brought<K>(s) <= columns_brought<NarrowWalk<E>>(s);
 }
 
 template <class E>

@@ -54,6 +54,12 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* c, const void* kernel,
   return fits(*c, allowed) ? cudaSuccess : cudaErrorInvalidConfiguration;
 }
 
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel) {
+  const auto asked = recorder().asked_for.find(kernel);
+  *attributes = {};
+  attributes->maxDynamicSharedSizeBytes = asked == recorder().asked_for.end() ? 48 << 10 : asked->second;
+  return cudaSuccess;
+}
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
   if (value > recorder().device.shared_bytes) return cudaErrorInvalidValue;
