@@ -95,6 +95,18 @@ def test_hopper_products_are_asynchronous(folder, cuobjdump):
     assert found["HGMMA"] > 0 and found["UTMALDG"] > 0
 
 
+def test_arrivals_wait_for_no_store(folder, cuobjdump):
+    """Barriers of copies order nothing else: fences, which wait for all that a multiprocessor has
+    stored, come with the barriers of a whole cluster and nowhere else."""
+    found = 0
+    for path in objects(folder, sm90=True):
+        for name, counted in compiled.instructions(path, "sm_90a").items():
+            if "paste_clusters" in name:
+                assert counted["MEMBAR"] <= counted["UCGABAR"], path.name
+                found += counted["SYNCS"]
+    assert found > 0 or not objects(folder, sm90=True)
+
+
 SIZES = {
     "tiny": Sizes((2, 2), channels=1),
     "one position": Sizes((1, 1), channels=3, rate=1, value_channels=5, value_scale=3),

@@ -61,11 +61,13 @@ __device__ __forceinline__ void mbarrier_arrive(uint64_t* barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
 }
 
-// Arrives at the same barrier of another block of the cluster.
+// Arrives at the same barrier of another block of the cluster. Ordinary loads and stores are not ordered between the
+// blocks: what passes from one to the other, here, is memory that copies write and products have read. With
+// .release.cluster every arrival would wait for all that the multiprocessor has stored.
 __device__ __forceinline__ void mbarrier_arrive_at(uint64_t* barrier, int block) {
   asm volatile(
       "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}" ::"r"(shared_address(barrier)),
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(shared_address(barrier)),
       "r"(block)
       : "memory");
 }
@@ -76,30 +78,11 @@ __device__ __forceinline__ void mbarrier_arrive_expect(uint64_t* barrier, int by
                : "memory");
 }
 
-// Whether the phase of this parity is complete; may wait for a while before it says no.
-__device__ __forceinline__ bool mbarrier_try_wait(uint64_t* barrier, uint32_t parity) {
-  uint32_t complete;
-  asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
-               : "=r"(complete)
-               : "r"(shared_address(barrier)), "r"(parity)
-               : "memory");
-  return complete;
-}
-
-// Waits until it is. A fresh barrier is in phase 0: waiting for parity 1 does not wait.
+// Waits until the phase of this parity is complete. A fresh barrier is in phase 0: waiting for parity 1 does not wait.
 __device__ __forceinline__ void mbarrier_wait(uint64_t* barrier, uint32_t parity) {
   asm volatile(
       "{\n.reg .pred p;\nAGAIN:\nmbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n@!p bra AGAIN;\n}" ::"r"(
           shared_address(barrier)),
-      "r"(parity)
-      : "memory");
-}
-
-// The same where other blocks of the cluster arrive.
-__device__ __forceinline__ void mbarrier_wait_cluster(uint64_t* barrier, uint32_t parity) {
-  asm volatile(
-      "{\n.reg .pred p;\nAGAIN:\nmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%0], %1;\n"
-      "@!p bra AGAIN;\n}" ::"r"(shared_address(barrier)),
       "r"(parity)
       : "memory");
 }
@@ -144,8 +127,18 @@ __device__ __forceinline__ uint64_t wgmma_descriptor(const void* tile) {
   return static_cast<uint64_t>((shared_address(tile) & 0x3FFFF) >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62;
 }
 
+// Products run on when their instruction is past. This keeps the compiler from moving what it does with accumulators
+// across what orders them.
+template <int Count>
+__device__ __forceinline__ void settle(float (&d)[Count]) {
+#pragma unroll
+  for (int i = 0; i < Count; ++i) asm volatile("" : "+f"(d[i])::"memory");
+}
+
 // Before the first product after anything else has touched the accumulators.
-__device__ __forceinline__ void wgmma_fence() {
+template <int Count>
+__device__ __forceinline__ void wgmma_fence(float (&d)[Count]) {
+  settle(d);
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
 
@@ -154,10 +147,11 @@ __device__ __forceinline__ void wgmma_commit() {
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
 
-// Waits until at most N groups are under way.
-template <int N>
-__device__ __forceinline__ void wgmma_wait() {
+// Waits until at most N groups are under way; with none, d is there.
+template <int N, int Count>
+__device__ __forceinline__ void wgmma_wait(float (&d)[Count]) {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
+  settle(d);
 }
 
 #define GICA_LIST_8(a, b, c, d, e, f, g, h) "%" #a ",%" #b ",%" #c ",%" #d ",%" #e ",%" #f ",%" #g ",%" #h

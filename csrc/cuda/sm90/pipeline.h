@@ -70,10 +70,10 @@ class Multiplier {
       multiply(i++, sums);
       while (i < entries && is_live(i)) {
         multiply(i, sums);
-        wgmma_wait<1>();
+        wgmma_wait<1>(sums);
         stages_.release(i++ - 1);
       }
-      wgmma_wait<0>();
+      wgmma_wait<0>(sums);
       stages_.release(i - 1);
     }
   }
@@ -87,7 +87,7 @@ class Multiplier {
 
   __device__ __forceinline__ void multiply(int i, float (&sums)[kTileSums]) const {
     const uint64_t a = wgmma_descriptor(stages_.block(i, consumer_)), b = wgmma_descriptor(stages_.slab(i));
-    wgmma_fence();
+    wgmma_fence(sums);
 #pragma unroll
     for (int k = 0; k < kTileSize / 16; ++k) multiply_16(sums, a + 2 * k, b + 2 * k, true, E{});
     wgmma_commit();

@@ -55,7 +55,7 @@ struct Stages {
   }
 
   __device__ __forceinline__ void wait_until_empty(int entry) const {
-    mbarrier_wait_cluster(empty + entry % count, entry / count % 2 ^ 1);
+    mbarrier_wait(empty + entry % count, entry / count % 2 ^ 1);
   }
   __device__ __forceinline__ void wait_until_full(int entry) const {
     mbarrier_wait(full + entry % count, entry / count % 2);

@@ -63,13 +63,13 @@ struct WarpgroupProduct {
     int step = 0;
 #pragma unroll 1
     do {
-      wgmma_fence();
+      wgmma_fence(sums);
 #pragma unroll
       for (int k = 0; k < kDepth<E> / 16; ++k) multiply_16(sums, b + 2 * k, f + 2 * k, step + k > 0, E{});
       wgmma_commit();
       b += step_apart, f += step_apart;
     } while (++step < steps);
-    wgmma_wait<0>();
+    wgmma_wait<0>(sums);
     const int lane = threadIdx.x % 32, q = first + threadIdx.x % 128 / 32 * 16 + lane / 4;
 #pragma unroll
     for (int half = 0; half < 2; ++half)

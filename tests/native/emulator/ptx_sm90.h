@@ -37,14 +37,6 @@ inline void mbarrier_arrive_expect(uint64_t* barrier, int bytes, Site site = Sit
 inline void mbarrier_wait(uint64_t* barrier, uint32_t parity, Site site = Site::here()) {
   emulator::wait_for_phase(*emulator::phase_barrier(barrier, "mbarrier_wait", site), parity, site);
 }
-inline void mbarrier_wait_cluster(uint64_t* barrier, uint32_t parity, Site site = Site::here()) {
-  mbarrier_wait(barrier, parity, site);
-}
-// May take its time to answer: it takes all it needs.
-inline bool mbarrier_try_wait(uint64_t* barrier, uint32_t parity, Site site = Site::here()) {
-  mbarrier_wait(barrier, parity, site);
-  return true;
-}
 
 inline void tma_prefetch(const TensorMap*) {}
 inline void tma_load(void* shared, const TensorMap* map, uint64_t* barrier, int x, int y, Site site = Site::here()) {
@@ -69,14 +61,15 @@ template <int Count>
 void wgmma_f16(float (&d)[Count], uint64_t a, uint64_t b, bool accumulate = true, Site site = Site::here()) {
   emulator::wgmma<emulator::F16>("wgmma_f16", d, a, b, accumulate, site);
 }
-inline void wgmma_fence(Site site = Site::here()) {
+template <int Count>
+void wgmma_fence(float (&)[Count], Site site = Site::here()) {
   emulator::fence_wgmma(site);
 }
 inline void wgmma_commit(Site site = Site::here()) {
   emulator::commit_wgmma(site);
 }
-template <int N>
-void wgmma_wait(Site site = Site::here()) {
+template <int N, int Count>
+void wgmma_wait(float (&)[Count], Site site = Site::here()) {
   emulator::wait_wgmma(N, site);
 }
 

@@ -52,7 +52,7 @@ __global__ void wgmma_kernel(const T* a, const T* b, bool fence, float* c) {
   float d[N / 2];
 #pragma unroll
   for (int i = 0; i < N / 2; i++) d[i] = 1e30f;
-  wgmma_fence();
+  wgmma_fence(d);
   const uint64_t da = wgmma_descriptor(tile_a), db = wgmma_descriptor(tile_b);
 #pragma unroll
   for (int k = 0; k < 8; k++) {
@@ -62,7 +62,7 @@ __global__ void wgmma_kernel(const T* a, const T* b, bool fence, float* c) {
       wgmma_bf16(d, da + k % 4 * 2, db + k % 4 * 2, k > 0);
   }
   wgmma_commit();
-  wgmma_wait<0>();
+  wgmma_wait<0>(d);
 #pragma unroll
   for (int i = 0; i < N / 2; i++) {
     const int row = 16 * warp + group + (i % 4 >= 2 ? 8 : 0), column = 8 * (i / 4) + 2 * member + (i & 1);

@@ -24,7 +24,7 @@ __device__ void load_tiles(const Shared& shared, const TensorMap& a, const Tenso
   const int rank = Cluster > 1 ? cluster_rank() : 0, share = kColumns / Cluster;
   for (int step = 0; step < steps + (bug == Bug::left_copy); step++) {
     const int stage = step % kStages;
-    mbarrier_wait_cluster(shared.empty + stage, step / kStages % 2 ^ 1);
+    mbarrier_wait(shared.empty + stage, step / kStages % 2 ^ 1);
     mbarrier_arrive_expect(shared.full + stage, (kTileA + kTileB) * 2 + (bug == Bug::wrong_bytes) * 16);
     tma_load(shared.a + stage * kTileA, &a, shared.full + stage, step * kDepth, blockIdx.x * kRows);
     Bf16* part = shared.b + stage * kTileB + rank * share * kDepth;
@@ -51,14 +51,14 @@ __device__ void multiply_tiles(const Shared& shared, float (&d)[kColumns / 2], i
     if (bug != Bug::no_full) mbarrier_wait(shared.full + stage, step / kStages % 2);
     const uint64_t a = wgmma_descriptor(shared.a + stage * kTileA + group * 64 * kDepth);
     const uint64_t b = wgmma_descriptor(shared.b + stage * kTileB);
-    if (bug != Bug::no_fence) wgmma_fence();
+    if (bug != Bug::no_fence) wgmma_fence(d);
 #pragma unroll
     for (int k = 0; k < kDepth / 16; k++) wgmma_bf16(d, a + 2 * k, b + 2 * k);
     wgmma_commit();
-    if (bug != Bug::early_release) wgmma_wait<0>();
+    if (bug != Bug::early_release) wgmma_wait<0>(d);
     release<Cluster>(shared.empty + stage, thread);
   }
-  wgmma_wait<0>();
+  wgmma_wait<0>(d);
 }
 
 template <int Cluster>

@@ -7,11 +7,11 @@ namespace gica::cuda {
 template <int N>
 __device__ float sum_of_product(uint64_t a, uint64_t b) {
   float d[N], sum = 0;
-  wgmma_fence();
+  wgmma_fence(d);
   wgmma_bf16(d, a, b, false);
   wgmma_f16(d, a + 2, b + 2);
   wgmma_commit();
-  wgmma_wait<0>();
+  wgmma_wait<0>(d);
 #pragma unroll
   for (int i = 0; i < N; i++) sum += d[i];
   return sum;
@@ -40,10 +40,7 @@ __global__ __launch_bounds__(256, 1) void wrappers_kernel(const __grid_constant_
     }
   } else {
     raise_registers<232>();
-    while (!mbarrier_try_wait(barrier, 0)) {
-    }
     mbarrier_wait(barrier, 0);
-    mbarrier_wait_cluster(barrier, 0);
     fence_async_proxy();
     const uint64_t tile = wgmma_descriptor(shared);
     out[threadIdx.x] = sum_of_product<12>(tile, tile) + sum_of_product<32>(tile, tile) +
