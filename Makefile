@@ -4,6 +4,9 @@ PYTHON ?= python3
 # A fixed version: an unpinned install takes the newest CUDA build, several GB. Any torch >= 2.10 does.
 TORCH ?= torch==2.13.0
 
+# pip leaves modules to be compiled when they are first imported: most never are, and it takes as long as all else.
+export PIP_COMPILE := 0
+
 BIN := .venv/bin
 NATIVE := setup.py pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 CPP := $(shell find csrc tests/native -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu')
