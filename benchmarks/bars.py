@@ -1,6 +1,6 @@
 """What the CUDA kernels are held to, as figures of a record of `gica bench`.
 
-    python -m benchmarks.bars problems 1024     # the arguments that measure a size
+    python -m benchmarks.bars problems 1024 4K  # the arguments that measure each size, as JSON
     python -m benchmarks.bars figures RECORD    # its figures and bounds, as JSON
 
 The dense floor of a pass is what its bare matrix products would take, with nothing skipped, at the
@@ -99,11 +99,11 @@ def of_row(row: Row, record: Record) -> list[Figure]:
 
 
 def main() -> None:
-    what, of = sys.argv[1:]
+    what, *of = sys.argv[1:]
     if what == "problems":
-        print("\n".join(arguments(of)))
+        print(json.dumps({size: arguments(size) for size in of}))
     else:
-        print(json.dumps([dataclasses.asdict(figure) for figure in figures(Record.read(of))]))
+        print(json.dumps([dataclasses.asdict(figure) for figure in figures(Record.read(of[0]))]))
 
 
 if __name__ == "__main__":

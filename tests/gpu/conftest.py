@@ -15,6 +15,8 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     from tests.gpu.device import REASON
 
+    if REASON is not None and os.environ.get("GICA_REQUIRE_GPU") == "1":
+        raise pytest.UsageError(f"GICA_REQUIRE_GPU=1, but: {REASON}")
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.gpu)
@@ -32,3 +34,14 @@ def poisoned() -> Iterator[None]:
     yield
     torch.use_deterministic_algorithms(False)
     torch.utils.deterministic.fill_uninitialized_memory = before
+
+
+@pytest.fixture(autouse=True)
+def device_answers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After an illegal access every call fails, and hides which test it was."""
+    yield
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError as error:
+        request.session.shouldstop = f"the device is lost after {request.node.name}: {error}"
+        raise

@@ -15,49 +15,16 @@ from tests.judge import SKIPPING_UNIT, own_errors
 from tests.native import emulated
 from tests.native.emulated import Schedule
 from tests.strategies import laid_out
+from tests.tiles import PASTES
 
 pytestmark = pytest.mark.usefixtures("emulated_kernels")
 
 SM90, SM80 = Schedule("sm90"), Schedule("sm80")
 DTYPES = [torch.bfloat16, torch.float16]
-DENSE = {"skip": "never", "softmax_scale": 1.0}
-
-# Clusters take four tiles of 64 positions by 256 columns. Where that is less work than there are
-# clusters (4 here), long lists are split.
-PROBLEMS = {
-    "one tile": {"channels": 3, "size": (6, 7), "b_size": (7, 6), "mask": "none"},
-    "two groups, the second of one tile": {"size": (16, 16), "kind": "natural"},
-    "an odd number of rows of tiles": {"size": (24, 24), "b_size": (10, 12)},
-    "two samples": {
-        "batch": 2, "channels": 20, "size": (22, 36), "b_size": (34, 18), "rate": 2, "query": True,
-    },
-    "two parts of the columns": {
-        "channels": 128, "size": (20, 34), "b_size": (38, 18), "rate": 2, "skip": "never",
-    },
-    "columns that end within a part": {
-        "channels": 72, "size": (20, 20), "b_size": (18, 22), "rate": 2, "query": True, **DENSE,
-    },
-    "values of 5 channels": {
-        "size": (20, 24), "b_size": (22, 26), "rate": 2, "value_scale": 2, "value_channels": 5,
-    },
-    "values of 40 channels, queried": {
-        "channels": 3, "size": (14, 12), "rate": 1, "value_scale": 2, "value_channels": 40,
-        "query": True, "semantics": "mmagic",
-    },
-    "one live block in most rows": {
-        "size": (24, 16), "f_is_b": True, "mask": "none", "softmax_scale": 50.0,
-    },
-    "split lists, dense": {"size": (8, 8), "b_size": (46, 46), **DENSE},
-    "split lists, few live": {
-        "size": (8, 16), "b_size": (46, 46), "kind": "natural", "softmax_scale": 100.0,
-    },
-    "nothing to attend to": {"size": (16, 16), "mask": "all"},
-    "nothing to attend to, split lists": {"size": (8, 8), "b_size": (46, 46), "mask": "all"},
-}  # fmt: skip
 
 
 def problem_named(name: str, dtype: torch.dtype) -> Problem:
-    return make_problem(**{"mask": "irregular", **PROBLEMS[name]}, dtype=dtype)
+    return make_problem(**{"mask": "irregular", **PASTES[name]}, dtype=dtype)
 
 
 def pasted(problem: Problem, schedule: Schedule) -> torch.Tensor:
@@ -103,7 +70,7 @@ def test_golden_cases(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", PASTES)
 def test_problems(name, dtype):
     """Right, and as every other device has it, up to the order of sums."""
     problem = problem_named(name, dtype)

@@ -15,37 +15,20 @@ from tests.judge import Standard
 from tests.native import emulated
 from tests.native.emulated import Schedule
 from tests.native.test_emulated_schedules import assert_same, orders
+from tests.tiles import WALKS
 
 pytestmark = pytest.mark.usefixtures("emulated_kernels")
 
 FAMILIES = [Schedule("sm80"), Schedule("sm90")]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
-# A tile takes 64 positions of a row of the foreground by 128 of the background, or by 64 where that
-# brings in less: up to 64 long, or from 129 to 192.
-PROBLEMS = {
-    "one tile": {"channels": 3, "size": (3, 5), "b_size": (2, 70)},
-    "a whole tile": {"size": (2, 64), "b_size": (2, 128)},
-    "two tiles of the foreground": {"size": (3, 70), "b_size": (3, 97), "query": True},
-    "three of the foreground, two of the background": {"size": (2, 131), "b_size": (2, 197)},
-    "a whole narrow tile": {"size": (3, 66), "b_size": (2, 64)},
-    "two narrow tiles": {"size": (3, 10), "b_size": (3, 130)},
-    "two steps of depth": {"channels": 100, "size": (4, 9), "b_size": (3, 66)},
-    "four steps of depth": {"channels": 256, "size": (2, 9), "b_size": (2, 65)},
-    "taller than wide": {"size": (21, 3), "b_size": (5, 72)},
-    "no propagation": {"size": (4, 11), "b_size": (4, 80), "fuse": False},
-    "two samples": {
-        "batch": 2, "size": (5, 20), "b_size": (4, 68), "mask": "per_sample", "semantics": "mmagic",
-    },
-}  # fmt: skip
-
 
 def problem_named(name: str, dtype: torch.dtype) -> Problem:
-    return make_problem(**{"mask": "irregular", **PROBLEMS[name]}, dtype=dtype)
+    return make_problem(**{"mask": "irregular", **WALKS[name]}, dtype=dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", WALKS)
 def test_problems(name, dtype):
     """Right, gradients too, and scores are the same in every family up to the order of sums."""
     problem = problem_named(name, dtype)
