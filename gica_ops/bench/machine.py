@@ -11,6 +11,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from ..info import commit
 from .timing import Clock, Times
 
 __all__ = ["describe", "measure_rates", "middle_rates", "processor"]
+
+WARM_UP = 0.3  # seconds
 
 
 def describe(threads: int, device: str = "cpu") -> dict[str, Any]:
@@ -98,7 +101,7 @@ def device_clocks() -> dict[str, str]:
     return dict(zip(names.split(","), values, strict=False)) if done.returncode == 0 else {}
 
 
-def measure_rates(device: str, dtypes: list[str], rounds: int = 5) -> dict[str, Any]:
+def measure_rates(device: str, dtypes: list[str], rounds: int = 15) -> dict[str, Any]:
     """What the machine reaches: operations a second of matrix products, bytes a second of copies.
 
     A copied byte counts twice, read and written.
@@ -135,6 +138,12 @@ def middle_rates(several: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def best(clock: Clock, run: Callable[[], object], rounds: int) -> float:
-    """The median after a warm-up: what the machine holds, not what it once reached."""
+    """The median after a warm-up: what the machine holds, not what it once reached.
+
+    A device that was idle takes a tenth of a second and more to reach its clocks.
+    """
+    end = time.perf_counter() + WARM_UP
     clock.seconds(run)
+    while time.perf_counter() < end:
+        clock.seconds(run)
     return Times(tuple(clock.seconds(run) for _ in range(rounds))).median
