@@ -3,7 +3,9 @@
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/library.h>
 
+#include <cstdlib>
 #include <mutex>
+#include <string>
 
 #include "cuda_errors.h"
 #include "gica/cuda.h"
@@ -37,6 +39,16 @@ const cuda::Device& properties(int index) {
   return device;
 }
 
+// The kernels for a device. GICA_CUDA_FAMILY=sm80 in the environment takes those of every device where there are
+// others: to compare the two, and to tell which of them is wrong.
+cuda::Family family_of(const cuda::Device& device) {
+  const cuda::Family own = device.major == 9 && device.minor == 0 ? cuda::Family::sm90 : cuda::Family::sm80;
+  const char* const wanted = std::getenv("GICA_CUDA_FAMILY");
+  if (wanted == nullptr || std::string(wanted).empty()) return own;
+  STD_TORCH_CHECK(std::string(wanted) == "sm80", "gica_ops: GICA_CUDA_FAMILY must be sm80 or empty, got ", wanted);
+  return cuda::Family::sm80;
+}
+
 // The device of a tensor made current, its current stream, and scratch on it, for the length of one call. The memory
 // may go back to PyTorch right after: whoever is given it next comes later on the same stream.
 class Launch {
@@ -46,8 +58,7 @@ class Launch {
     call_.device = properties(index);
     const char* reason = cuda::refusal(in, call_.device);
     STD_TORCH_CHECK(reason == nullptr, "gica_ops: the CUDA kernels cannot run this: ", reason);
-    const bool hopper = call_.device.major == 9 && call_.device.minor == 0;
-    call_.family = hopper ? cuda::Family::sm90 : cuda::Family::sm80;
+    call_.family = family_of(call_.device);
     call_.allow_tf32 = allow_tf32;
     STD_TORCH_CHECK(aoti_torch_get_current_cuda_stream != nullptr,
                     "gica_ops: the installed PyTorch has no CUDA streams, it was built without CUDA");

@@ -13,7 +13,7 @@ import gica_ops
 from gica_ops import reference
 from gica_ops.testing import Problem, assert_close_to_float64, largest_error, make_problem
 from tests import golden
-from tests.gpu import device
+from tests.gpu import device, small
 from tests.judge import judge, judge_match, judge_offsets, run, weights
 from tests.strategies import LAYOUTS, laid_out, problems
 from tests.tiles import PASTES, WALKS
@@ -211,6 +211,22 @@ def test_walks_of_every_width(name, dtype):
 def test_pastes_of_every_shape(name, dtype):
     problem = make_problem(**{"mask": "irregular", **PASTES[name]}, dtype=dtype)
     judge(problem, device.attention)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("options", [*WALKS.values(), *PASTES.values()])
+def test_kernels_of_every_device_agree_with_its_own(options, dtype, monkeypatch):
+    """On a device that has none of its own they are the same."""
+    problem = make_problem(**{"mask": "irregular", **options}, dtype=getattr(torch, dtype))
+    own = small.compute(device.moved(problem), "cuda")
+    monkeypatch.setenv("GICA_CUDA_FAMILY", "sm80")
+    assert small.off_by(small.compute(device.moved(problem), "cuda"), own) <= small.MOST[dtype]
+
+
+def test_a_family_that_is_none_is_a_sentence(monkeypatch):
+    monkeypatch.setenv("GICA_CUDA_FAMILY", "sm70")
+    with pytest.raises(RuntimeError, match="GICA_CUDA_FAMILY must be sm80 or empty, got sm70"):
+        device.attention(**make_problem(size=(8, 8)).attention_arguments())
 
 
 @pytest.mark.slow
