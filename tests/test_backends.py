@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 
-import pytest
 import torch
 
 import gica_ops
@@ -81,16 +80,3 @@ def test_without_the_native_library_everything_runs_on_the_reference():
             raise AssertionError("backend='cpu' ran")
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_the_reference_runs_on_cuda():
-    p = make_problem(batch=2, rate=2, mask="per_sample", value_scale=2, query=True)
-    on_cuda = {
-        k: v.cuda() if isinstance(v, torch.Tensor) else v
-        for k, v in p.attention_arguments().items()
-    }
-    y = gica_ops.contextual_attention(**on_cuda)
-    expected = gica_ops.contextual_attention(**p.attention_arguments(), backend="reference")
-    torch.testing.assert_close(y.cpu(), expected, rtol=1e-4, atol=1e-5)

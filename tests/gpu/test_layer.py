@@ -261,6 +261,13 @@ def test_small_samples_side_by_side(semantics, dtype):
         torch.testing.assert_close(device.attention(**alone.attention_arguments()), expected)
 
 
+def test_the_reference_runs_on_cuda():
+    p = make_problem(batch=2, rate=2, mask="per_sample", value_scale=2, query=True)
+    expected = reference.contextual_attention(**p.attention_arguments())
+    y = reference.contextual_attention(**device.moved(p).attention_arguments())
+    torch.testing.assert_close(y.cpu(), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_4k_matches_itself():
     """P * Q passes 2^33. In noise every known position looks at itself, and copies itself."""
