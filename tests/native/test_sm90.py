@@ -14,6 +14,7 @@ from tests import golden
 from tests.judge import SKIPPING_UNIT, own_errors
 from tests.native import emulated
 from tests.native.emulated import Schedule
+from tests.native.test_emulated import GOLDEN
 from tests.strategies import laid_out
 from tests.tiles import PASTES
 
@@ -63,7 +64,7 @@ def judge_output(problem: Problem, y: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", golden.NAMES)
+@pytest.mark.parametrize("name", GOLDEN)
 def test_golden_cases(name, dtype):
     problem = golden.load(name).problem.to(dtype)
     judge_output(problem, pasted(problem, SM90))
