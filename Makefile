@@ -48,7 +48,7 @@ gpu-folder: wheel
 # On such a machine, which needs no network: python3 with torch, pytest, hypothesis, and dist/.
 # QUICK=1 takes two minutes. Cut off, it goes on where it was.
 gpu-check:
-	$(PYTHON) tests/gpu/check.py $(if $(QUICK),--quick)
+	$(PYTHON) -m tests.gpu.check $(if $(QUICK),--quick)
 
 clean:
 	rm -rf .venv build dist out *.egg-info gica_ops/*.so

@@ -12,20 +12,20 @@ import pytest
 import torch
 
 from tests.gpu import check as gpu_check
-from tests.gpu import small
-from tests.gpu.check import Check
+from tests.gpu import progress, small, summary
+from tests.gpu.progress import Check, Result
 
 
 @pytest.fixture(autouse=True)
 def same_key(monkeypatch):
-    monkeypatch.setattr(gpu_check, "key", lambda: "key")
+    monkeypatch.setattr(progress, "key", lambda: "key")
 
 
-def passed() -> gpu_check.Result:
+def passed() -> Result:
     return {"outcome": "passed", "says": "3 passed"}
 
 
-def never() -> gpu_check.Result:
+def never() -> Result:
     raise AssertionError("it has passed already")
 
 
@@ -33,16 +33,16 @@ def test_what_passed_is_not_run_again_and_what_failed_is(tmp_path):
     first = Check(1, out=tmp_path)
     first.step("good", passed)
     first.step("bad", lambda: {"outcome": "failed", "says": "1 failed"})
-    assert gpu_check.status_of(first) == 1
+    assert summary.status_of(first) == 1
     second = Check(1, out=tmp_path)
     assert second.step("good", never)["says"] == "3 passed"
     assert second.step("bad", passed)["outcome"] == "passed"
-    assert gpu_check.status_of(second) == 0
+    assert summary.status_of(second) == 0
 
 
 def test_other_sources_make_it_begin_anew(tmp_path, monkeypatch):
     Check(1, out=tmp_path).step("good", passed)
-    monkeypatch.setattr(gpu_check, "key", lambda: "another")
+    monkeypatch.setattr(progress, "key", lambda: "another")
     again = Check(1, out=tmp_path).step("good", lambda: {"outcome": "failed", "says": ""})
     assert again["outcome"] == "failed"
 
@@ -51,9 +51,9 @@ def test_what_is_not_reached_is_no_success(tmp_path):
     check = Check(0.05, out=tmp_path)
     check.step("good", passed, least=1)
     assert check.step("late", never, least=10)["outcome"] == "not done"
-    assert gpu_check.status_of(check) == 2
-    assert "late" in gpu_check.table(check, None)
-    assert gpu_check.write_record(check, "") is None
+    assert summary.status_of(check) == 2
+    assert "late" in summary.table(check, None)
+    assert summary.write_record(check, "") is None
     assert json.loads((tmp_path / "checks.json").read_text())["late"]["outcome"] == "not done"
 
 
@@ -92,7 +92,7 @@ def test_what_is_measured_is_one_record(tmp_path, monkeypatch, cpu):
     """By the benchmark itself, on what there is here."""
     words = ["--device", "cpu", "--method", "gica", "--problem", "64,work=forward"]
     monkeypatch.setattr(gpu_check, "problems", lambda check: {"64": words, "128": ["--nonsense"]})
-    monkeypatch.setattr(gpu_check, "RESULTS", tmp_path)
+    monkeypatch.setattr(summary, "RESULTS", tmp_path)
     check = Check(2, out=tmp_path / "out")
     assert check.step("benchmark 64", lambda: gpu_check.measure(check, "64"))["says"] == (
         "1 passes timed"
@@ -100,12 +100,12 @@ def test_what_is_measured_is_one_record(tmp_path, monkeypatch, cpu):
     assert check.step("benchmark 128", lambda: gpu_check.measure(check, "128"))["outcome"] == (
         "failed"
     )
-    path = gpu_check.write_record(check, "make gpu-check")
+    path = summary.write_record(check, "make gpu-check")
     record = json.loads(path.read_text())
     assert [row["method"] for row in record["rows"]] == ["gica"]
     assert record["checks"]["benchmark 128"]["outcome"] == "failed"
     assert record["command"] == "make gpu-check" and record["figures"]
-    text = gpu_check.table(check, path)
+    text = summary.table(check, path)
     assert "| benchmark 64 | measured |" in text and "x floor" in text
 
 
@@ -138,6 +138,10 @@ def test_a_wrong_kernel_is_seen(capsys, monkeypatch):
 
 def test_help_says_what_the_status_means():
     done = subprocess.run(
-        [sys.executable, gpu_check.__file__, "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "tests.gpu.check", "--help"],
+        cwd=progress.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "Status 0" in done.stdout and "--copy-to" in done.stdout

@@ -1,4 +1,4 @@
-"""Everything that only a GPU can tell, in one go: python tests/gpu/check.py, or make gpu-check.
+"""Everything that only a GPU can tell, in one go: python -m tests.gpu.check, or make gpu-check.
 
 Needs a CUDA device and no network; from the folder dist/ it takes the wheel and whatever other
 wheels lie in dist/packages/. Without a wheel that loads here the package is built here. Then: small
@@ -14,36 +14,26 @@ from __future__ import annotations
 
 import argparse
 import functools
-import hashlib
 import importlib.util
 import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import tarfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-OUT = ROOT / "out" / "gpu-check"
-SITE, BUILT = OUT / "site", OUT / "built"
-RESULTS = ROOT / "benchmarks" / "results"
+from tests.gpu.progress import OUT, ROOT, SITE, Check, Result, wheels
+from tests.gpu.summary import status_of, table, write_record
+
+BUILT = OUT / "built"
 DTYPES = ("bfloat16", "float32", "float16")
 TESTS = ("test_operators", "test_execution", "test_layer")
 QUICK_TESTS = "golden or any_ or walks or pastes"  # of test_layer
 SIZES = ("1024", "256", "4K", "512", "2048", "64", "128", "8K")
 QUICK_SIZES = ("1024", "4K")
 TOOLS = ("memcheck", "racecheck", "synccheck")
-GOOD = ("passed", "measured")
-NOT_DONE = "not done"
-# Of the tree, what the installed package is made of.
-SOURCES = ("csrc", "gica_ops", "tests", "benchmarks")
 LOADS = """
 import gica_ops, torch
 print(gica_ops.__file__, torch.__version__, torch.cuda.get_device_name())
@@ -51,116 +41,6 @@ reason = gica_ops.available_backends("cuda")["cuda"]
 if reason is not None:
     raise SystemExit(reason)
 """
-Result = dict[str, Any]
-
-
-class Check:
-    """The steps, what became of them, and the time that is left."""
-
-    def __init__(self, minutes: float, copy_to: Path | None = None, out: Path = OUT) -> None:
-        self.end = time.monotonic() + 60 * minutes
-        self.out, self.copy_to = out, copy_to
-        self.path = out / "state.json"
-        self.key = key()
-        self.steps: dict[str, Result] = {}
-        self.kept: dict[str, Result] = {}
-        out.mkdir(parents=True, exist_ok=True)
-        if self.path.exists():
-            state = json.loads(self.path.read_text())
-            if state["key"] == self.key:
-                self.kept = {k: v for k, v in state["steps"].items() if v["outcome"] in GOOD}
-
-    def step(self, name: str, run: Callable[[], Result], least: float = 10) -> Result:
-        """Run a step unless it has passed before, and keep what came of it.
-
-        least: seconds that it is not started without.
-        """
-        start = time.monotonic()
-        if name in self.kept:
-            result = self.kept[name]
-        elif self.left() < least:
-            result = {"outcome": NOT_DONE, "says": "no time was left"}
-        else:
-            print(f"== {name}", flush=True)
-            try:
-                result = run()
-            except subprocess.TimeoutExpired as late:
-                own = self.left() > 0  # the step's limit, not that of all
-                outcome = "failed" if own else NOT_DONE
-                result = {"outcome": outcome, "says": f"cut off after {late.timeout:.0f} s"}
-            except Exception as error:  # one broken step is no reason to lose the others
-                result = {"outcome": "failed", "says": f"{type(error).__name__}: {error}"}
-            result["seconds"] = round(time.monotonic() - start, 1)
-        print(f"== {name}: {result['outcome']}: {result['says']}", flush=True)
-        self.steps[name] = result
-        state = {"key": self.key, "steps": {**self.kept, **self.steps}}
-        self.path.write_text(json.dumps(state, indent=1))
-        self.copy()
-        return result
-
-    def left(self) -> float:
-        return self.end - time.monotonic()
-
-    def run(self, command: list[str], log: str, most: float = 600, **env: str) -> tuple[int, str]:
-        """Run a command on the installed package; its status, and what it printed.
-
-        What it prints goes to a file at once: it is there also when the command never ends.
-        """
-        path = self.out / log
-        limit = max(1.0, min(most, self.left()))
-        with path.open("w") as file:
-            process = subprocess.Popen(
-                command, cwd=self.out, env={**environment(), **env}, stdin=subprocess.DEVNULL,
-                stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-            try:
-                status = process.wait(limit)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                print(path.read_text(errors="replace")[-3000:], flush=True)
-                raise
-        return status, path.read_text(errors="replace")
-
-    def copy(self) -> None:
-        """All that was found so far, in one file elsewhere."""
-        if self.copy_to is None:
-            return
-        self.copy_to.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(self.copy_to / "gpu-check.tar.gz", "w:gz") as archive:
-            for path in sorted(self.out.iterdir()):
-                if path.is_file():
-                    archive.add(path, path.name)
-
-
-def key() -> str:
-    """Changes with whatever would make what was done worthless."""
-    digest = hashlib.sha256(sys.executable.encode())
-    for folder in SOURCES:
-        for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in (".cpp", ".cu", ".h", ".py"):
-                digest.update(path.read_bytes())
-    for path in wheels():
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def environment() -> dict[str, str]:
-    """Of the installed package first, of the tests and benchmarks second."""
-    path = os.pathsep.join([str(SITE), str(ROOT)])
-    settings = {
-        "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-        "GICA_REQUIRE_GPU": "1",
-    }  # fmt: skip
-    commit = ROOT / "dist" / "commit.txt"
-    if commit.exists():
-        settings["GICA_COMMIT"] = commit.read_text().strip()
-    return {**os.environ, **settings}
-
-
-def wheels() -> list[Path]:
-    newest = sorted((ROOT / "dist").glob("gica_ops-*.whl"), key=lambda p: p.stat().st_mtime)[-1:]
-    return newest + sorted((ROOT / "dist" / "packages").glob("*.whl"))
 
 
 def differing(site: Path) -> list[str]:
@@ -325,57 +205,6 @@ def last(text: str) -> str:
     return lines[-1].strip("= ") if lines else ""
 
 
-def write_record(check: Check, command: str) -> Path | None:
-    """One record of all that was measured, and of the checks beside it."""
-    checks = {
-        name: {k: v for k, v in result.items() if k not in ("record", "figures")}
-        for name, result in check.steps.items()
-    }
-    (check.out / "checks.json").write_text(json.dumps(checks, indent=1) + "\n")
-    measured = {
-        name.removeprefix("benchmark "): result
-        for name, result in check.steps.items()
-        if "record" in result
-    }
-    if not measured:
-        return None
-    about = next(iter(measured.values()))["record"]
-    rows = [row for result in measured.values() for row in result["record"]["rows"]]
-    figures = []
-    for size, result in measured.items():
-        for figure in result["figures"]:
-            sized = figure["name"].startswith(size)
-            figures.append(figure if sized else {**figure, "name": f"{size} {figure['name']}"})
-    device = re.sub(r"[^a-z0-9]+", "-", about["device"].lower()).strip("-")
-    path = RESULTS / f"{device}-{about['date'][:10]}.json"
-    about["command"] = command
-    record = {**about, "rows": rows, "checks": checks, "figures": figures}
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    shutil.copy2(path, check.out)
-    return path
-
-
-def table(check: Check, path: Path | None) -> str:
-    lines = ["| check | outcome | | s |", "|---|---|---|---|"]
-    for name, result in check.steps.items():
-        cells = name, result["outcome"], result["says"], str(result.get("seconds", ""))
-        lines.append("| " + " | ".join(cell.replace("\n", " ") for cell in cells) + " |")
-    if path is None:
-        return "\n".join(lines)
-    lines += ["", "| figure | measured | bound | |", "|---|---|---|---|"]
-    for figure in json.loads(path.read_text())["figures"]:
-        bound = figure["bound"]
-        verdict = "" if bound is None else "ok" if figure["value"] <= bound else "MISSED"
-        measured = f"{figure['value']:.4g} {figure['unit']}"
-        lines.append(f"| {figure['name']} | {measured} | {bound or ''} | {verdict} |")
-    return "\n".join([*lines, "", f"record: {path}"])
-
-
-def status_of(check: Check) -> int:
-    outcomes = {result["outcome"] for result in check.steps.values()}
-    return 1 if "failed" in outcomes else 2 if NOT_DONE in outcomes else 0
-
-
 def steps(check: Check, quick: bool) -> None:
     """Everything, what tells most first. A failure does not keep the rest from being tried."""
     check.kept.pop("install", None)  # the folder it went to may be gone
@@ -412,7 +241,9 @@ def steps(check: Check, quick: bool) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="check.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tests.gpu.check",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="the most telling part, 2 minutes")
     parser.add_argument("--minutes", type=float, help="stop and report after these (8, quick 2.5)")
