@@ -86,7 +86,8 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
   __shared__ Walk walk;
   __shared__ WalkCell shared_cell;
   __shared__ WalkArguments<typename K::E> shared_arguments;
-  static_assert(sizeof walk + sizeof shared_cell + sizeof shared_arguments + 64 <= kDynamicSharedAlignment);
+  constexpr size_t kAnyThread = 32 * sizeof(int);  // reduce.h
+  static_assert(sizeof walk + sizeof shared_cell + sizeof shared_arguments + kAnyThread <= kDynamicSharedAlignment);
 
   if (threadIdx.x == 0) {
     walk = walk_of_block<K>(s, strip);
