@@ -140,7 +140,7 @@ def middle_rates(several: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def best(clock: Clock, run: Callable[[], object], rounds: int) -> float:
     """The median after a warm-up: what the machine holds, not what it once reached.
 
-    A device that was idle takes a tenth of a second and more to reach its clocks.
+    A device that was idle does not run at its full clocks at once.
     """
     end = time.perf_counter() + WARM_UP
     clock.seconds(run)

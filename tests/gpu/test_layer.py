@@ -234,7 +234,7 @@ def test_a_family_that_is_none_is_a_sentence(monkeypatch):
 @pytest.mark.parametrize("size", [(256, 256), (200, 390)], ids=str)
 def test_several_strips(size, dtype):
     """An image of 1024 x 1024, and one wider than high: by the reference on the device, where it
-    takes some 40 GB. A single run of it may be lucky: it is given twice its error."""
+    takes tens of GB. A single run of it may be lucky: it is given twice its error."""
     p = device.moved(make_problem(channels=64, size=size, rate=2, dtype=dtype, skip="never"))
     g = weights(p).cuda()
     exact = run(p.to(torch.float64), reference.contextual_attention, g)
