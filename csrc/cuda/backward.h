@@ -24,7 +24,10 @@ struct BackwardBuffers {
   float *norms, *partial;
   int splits;
 
-  static BackwardBuffers take(const Shape& s, const Strip& strip, const ScorePath& path, Scratch& scratch) {
+  static constexpr StripNeeds needs = {.both_sides = true, .slices = false};
+
+  static BackwardBuffers take(const Shape& s, const Plan& plan, const ScorePath& path, Scratch& scratch) {
+    const Strip strip = plan.largest();
     const BlockGrid grid{{strip.grid}, {s.background_grid()}};
     const Slots own = Slots::of(s, strip.scored);
     BackwardBuffers to;
@@ -77,7 +80,7 @@ class Backward : public Pass<T, E, BackwardBuffers<E>> {
  public:
   Backward(const BackwardParams& params, const Needs& needs, const float* row_max, const float* row_sum,
            const Call& call)
-      : Base(params.in, call, Walked::scores_and_patches, true, true),
+      : Base(params.in, call, Walked::scores_and_patches, true),
         params_(params),
         needs_(needs),
         row_max_(row_max),

@@ -1,4 +1,5 @@
-// The forward pass and the match: strip by strip, scores, attention, live blocks, paste.
+// The forward pass and the match: strip by strip scores and the sums of their softmax, slice by slice live blocks and
+// paste.
 #pragma once
 
 #include "gica/cuda.h"
@@ -14,8 +15,11 @@ struct ForwardBuffers {
   typename E::Stored* blocks;
   int *live, *list, *count;
 
-  static ForwardBuffers take(const Shape& s, const Strip& strip, const ScorePath& path, Scratch& scratch) {
-    const BlockGrid grid{{strip.grid}, {s.background_grid()}};
+  static constexpr StripNeeds needs = {.both_sides = false, .slices = true};
+
+  static ForwardBuffers take(const Shape& s, const Plan& plan, const ScorePath& path, Scratch& scratch) {
+    const Strip strip = plan.largest();
+    const BlockGrid grid{{plan.largest_slice()}, {s.background_grid()}};
     ForwardBuffers to;
     to.scores = ScoreBuffers::take<E>(s, strip, path, scratch);
     if (!path.weights())
@@ -36,10 +40,10 @@ class Forward : public Pass<T, E, ForwardBuffers<E>> {
  public:
   Forward(const ForwardParams& params, const Call& call)
       // Offsets are found in the scores.
-      : Base(params.in, call, params.offsets ? Walked::scores : Walked::weights, false, !sm90_takes<E>(call)),
+      : Base(params.in, call, params.offsets ? Walked::scores : Walked::weights, !sm90_takes<E>(call)),
         params_(params) {
     if (sm90_takes<E>(call))
-      sm90_ = PasteSm90Buffers::take(s_, TileTable{plan_.largest().grid}, together_, call.device, scratch_);
+      sm90_ = PasteSm90Buffers::take(s_, TileTable{plan_.largest_slice()}, together_, call.device, scratch_);
   }
 
   Outcome run() {
@@ -55,39 +59,60 @@ class Forward : public Pass<T, E, ForwardBuffers<E>> {
   using Base::call_, Base::stream_, Base::s_, Base::path_, Base::plan_, Base::together_, Base::scratch_, Base::sample_,
       Base::to_;
 
-  // Attention of a strip, and the blocks of it that live.
-  Outcome gather(const Samples& samples, const Strip& strip, const BlockGrid& grid) {
+  Outcome run_strip(const Samples& samples, const Strip& strip) {
+    GICA_TRY(attend(samples, strip));
+    for (int i = 0; i < plan_.slices(); ++i) {
+      const BlockGrid grid{{plan_.slice(strip, i)}, sample_.background};
+      if (grid.foreground.count() == 0) continue;
+      GICA_TRY(gather(samples, strip, grid));
+      GICA_TRY(paste_blocks(samples, grid));
+    }
+    return {};
+  }
+
+  RowOutputs row_outputs(int n) const {
+    return {static_cast<float*>(params_.row_max) + int64_t{n} * s_.P,
+            static_cast<float*>(params_.row_sum) + int64_t{n} * s_.P,
+            params_.offsets ? params_.offsets + int64_t{n} * 2 * s_.P : nullptr, nullptr};
+  }
+
+  // The attention of a strip: its scores or weights, and the sums of their rows.
+  Outcome attend(const Samples& samples, const Strip& strip) {
     const Rect& positions = strip.positions;
-    const int n = samples.first;
-    const unsigned z = samples.count;
     const ScoreBuffers& scores = to_.scores;
-    const RowOutputs out = {static_cast<float*>(params_.row_max) + int64_t{n} * s_.P,
-                            static_cast<float*>(params_.row_sum) + int64_t{n} * s_.P,
-                            params_.offsets ? params_.offsets + int64_t{n} * 2 * s_.P : nullptr, nullptr};
-    uint8_t* const map = params_.live + n * map_size(s_);
-    const dim3 rows(positions.area(), 1, z), row_threads(kRowThreads), blocks(grid.count(), 1, z),
-        threads(kGatherThreads);
+    const RowOutputs out = row_outputs(samples.first);
+    const dim3 rows(positions.area(), 1, samples.count), threads(kRowThreads);
     if constexpr (kSixteenBits<E>)
       if (path_.weights()) {
         GICA_TRY(compute_scores<Walked::weights>(sample_, samples.count, strip, scores, path_, call_));
-        GICA_TRY(GICA_LAUNCH(summarise_pieces, rows, row_threads, 0, stream_, scores.pieces, path_.pieces, positions,
-                             sample_.rows(), s_, grid.background, to_.summary.bounds, out));
+        return GICA_LAUNCH(summarise_pieces, rows, threads, 0, stream_, scores.pieces, path_.pieces, positions,
+                           sample_.rows(), s_, sample_.background, to_.summary.bounds, out);
+      }
+    GICA_TRY(compute_scores<Walked::scores>(sample_, samples.count, strip, scores, path_, call_));
+    return GICA_LAUNCH(summarise_rows, rows, threads, 0, stream_, scores.propagated, positions, sample_.rows(), s_,
+                       sample_.background, to_.summary, out);
+  }
+
+  // The blocks of a slice that live.
+  Outcome gather(const Samples& samples, const Strip& strip, const BlockGrid& grid) {
+    const Rect& positions = strip.positions;
+    const ScoreBuffers& scores = to_.scores;
+    const RowOutputs rows = row_outputs(samples.first);
+    uint8_t* const map = params_.live + samples.first * map_size(s_);
+    const dim3 blocks(grid.count(), 1, samples.count), threads(kGatherThreads);
+    if constexpr (kSixteenBits<E>)
+      if (path_.weights()) {
         const PieceAttention<E> attention = {static_cast<const typename E::Stored*>(scores.weights), scores.pieces,
-                                             path_.pieces, positions, out.sum};
+                                             path_.pieces, positions, rows.sum};
         return GICA_LAUNCH((gather_blocks<E, PieceAttention<E>>), blocks, threads, 0, stream_, attention,
                            to_.summary.bounds, grid, s_, to_.blocks, to_.live, map);
       }
-    GICA_TRY(compute_scores<Walked::scores>(sample_, samples.count, strip, scores, path_, call_));
-    GICA_TRY(GICA_LAUNCH(summarise_rows, rows, row_threads, 0, stream_, scores.propagated, positions, sample_.rows(),
-                         s_, grid.background, to_.summary, out));
-    const Attention attention = {scores.propagated, positions, out.max, out.sum, sample_.rows()};
+    const Attention attention = {scores.propagated, positions, rows.max, rows.sum, sample_.rows()};
     return GICA_LAUNCH((gather_blocks<E, Attention>), blocks, threads, 0, stream_, attention, to_.summary.bounds, grid,
                        s_, to_.blocks, to_.live, map);
   }
 
-  Outcome run_strip(const Samples& samples, const Strip& strip) {
-    const BlockGrid grid{{strip.grid}, sample_.background};
-    GICA_TRY(gather(samples, strip, grid));
+  Outcome paste_blocks(const Samples& samples, const BlockGrid& grid) {
     if constexpr (kSixteenBits<E>)
       if (sm90_takes<E>(call_))
         return paste_sm90(E{},
@@ -109,8 +134,10 @@ class Forward : public Pass<T, E, ForwardBuffers<E>> {
 
 template <class E>
 struct MatchBuffers : ScoreBuffers {
-  static MatchBuffers take(const Shape& s, const Strip& strip, const ScorePath& path, Scratch& scratch) {
-    return {ScoreBuffers::take<E>(s, strip, path, scratch)};
+  static constexpr StripNeeds needs = {.both_sides = false, .slices = false};
+
+  static MatchBuffers take(const Shape& s, const Plan& plan, const ScorePath& path, Scratch& scratch) {
+    return {ScoreBuffers::take<E>(s, plan.largest(), path, scratch)};
   }
 };
 
@@ -119,8 +146,7 @@ class Match : public Pass<T, E, MatchBuffers<E>> {
   using Base = Pass<T, E, MatchBuffers<E>>;
 
  public:
-  Match(const MatchParams& params, const Call& call)
-      : Base(params.in, call, Walked::scores, false, false), params_(params) {}
+  Match(const MatchParams& params, const Call& call) : Base(params.in, call, Walked::scores, false), params_(params) {}
 
   Outcome run() {
     return Base::each_group([&](const Samples& samples) {

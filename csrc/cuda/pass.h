@@ -6,26 +6,28 @@
 
 namespace gica::cuda {
 
-// Buffers: what a strip needs; Buffers::take(shape, strip, path, scratch).
+// Buffers: what a strip and a slice of it need; Buffers::take(shape, plan, path, scratch), and Buffers::needs of Plan.
 template <class T, class E, class Buffers>
 class Pass {
  public:
   int64_t scratch() const { return together_ * scratch_.used(); }
 
  protected:
-  // both_sides: see Plan; pasted: see Sample.
-  Pass(const Inputs& in, const Call& call, Walked walked, bool both_sides, bool pasted)
+  // pasted: see Sample.
+  Pass(const Inputs& in, const Call& call, Walked walked, bool pasted)
       : call_(call),
         stream_(call.stream),
         s_(shape_of(in)),
         path_(ScorePath::of<E>(s_, call, walked)),
         plan_(
-            s_, both_sides, limit(), [this](const Strip& strip) { return bytes_of(strip); },
-            [this](const Strip& strip) { return path_.cost(s_, strip); }),
+            s_, Buffers::needs, limit(), [this](const Plan& plan) { return bytes_of(plan); },
+            [this](const Plan& plan) {
+              return plan.count() * (path_.cost(s_, plan.largest()) + cost_of_slices(plan));
+            }),
         together_(samples_together()),
         scratch_(call.scratch),
         sample_(in, s_, pasted, scratch_),
-        to_(Buffers::take(s_, plan_.largest(), path_, scratch_)) {}
+        to_(Buffers::take(s_, plan_, path_, scratch_)) {}
 
   // work(samples), for all of the batch. What a pass needs beside has been taken from scratch by then.
   template <class Work>
@@ -58,17 +60,29 @@ class Pass {
  private:
   int64_t limit() const { return call_.scratch_limit > 0 ? call_.scratch_limit : int64_t{256} << 20; }
 
-  int64_t bytes_of(const Strip& strip) const {
+  int64_t bytes_of(const Plan& plan) const {
     Scratch counted(nullptr);
-    Buffers::take(s_, strip, path_, counted);
+    Buffers::take(s_, plan, path_, counted);
     return counted.used();
+  }
+
+  // Beside the scores', and in their unit: what gathering and pasting the blocks of a strip take (docs/kernels.md). A
+  // slice of few tiles keeps a part of the device busy, and takes as long as one that has enough.
+  double cost_of_slices(const Plan& plan) const {
+    if (!Buffers::needs.slices) return 0;
+    constexpr double cost_of_tile = 0.8;
+    const int parts = s_.columns / PasteProduct<E>::columns;
+    const int enough =
+        sm90_takes<E>(call_) ? kSharingTiles : static_cast<int>(ceil_div(2 * call_.device.multiprocessors, parts));
+    const int tiles = TileTable{plan.largest_slice()}.whole();
+    return plan.slices() * cost_of_tile * round_up(larger(tiles, enough), kSharingTiles);
   }
 
   // Samples of a single strip leave multiprocessors idle, and launches are most of their time.
   int samples_together() const {
     if (plan_.count() > 1) return 1;
     constexpr int64_t most_of_launch = 65535;
-    const int64_t room = limit() / bytes_of(plan_.largest());
+    const int64_t room = limit() / bytes_of(plan_);
     const int64_t most = larger<int64_t>(1, smaller(smaller<int64_t>(s_.batch, most_of_launch), room));
     return static_cast<int>(ceil_div(s_.batch, ceil_div(s_.batch, most)));
   }

@@ -41,12 +41,15 @@ std::vector<std::optional<std::array<int, 2>>> tile_positions(const Box& of) {
   return positions;
 }
 
-py::list strips(int height, int width, int box_radius, int fuse_radius, bool both_sides, int64_t limit) {
+py::list strips(int height, int width, int box_radius, int fuse_radius, StripNeeds needs, int64_t limit) {
   const Shape s = shape(height, width, box_radius, fuse_radius);
-  // A stand-in for scratch: what most of it grows with.
-  const auto slots = [&](const Strip& strip) { return int64_t{Slots::of(s, strip.positions).gram_slots()}; };
-  const Plan plan(s, both_sides, limit, slots, slots);
-  const auto described = [&](const Strip& strip) {
+  // Stand-ins: what most of scratch and of time grows with.
+  const auto slots = [&](const Plan& plan) {
+    return int64_t{Slots::of(s, plan.largest().positions).gram_slots()} + plan.largest_slice().area();
+  };
+  const auto cost = [&](const Plan& plan) { return double(plan.count()) * double(slots(plan)); };
+  const Plan plan(s, needs, limit, slots, cost);
+  const auto described = [&](const Strip& strip, const std::vector<Rect>& slices) {
     py::dict out;
     out["own"] = box(strip.own), out["grid"] = box(strip.grid), out["positions"] = box(strip.positions);
     out["scored"] = box(strip.scored);
@@ -54,13 +57,20 @@ py::list strips(int height, int width, int box_radius, int fuse_radius, bool bot
       const Slots of = Slots::of(s, rows);
       return std::array<int, 3>{rows.area(), of.gram_slots(), of.score_slots()};
     };
-    out["tiles"] = TileTable{strip.grid}.count();
+    std::vector<Box> boxes;
+    std::vector<int> tiles;
+    for (const Rect& slice : slices) boxes.push_back(box(slice)), tiles.push_back(TileTable{slice}.count());
+    out["slices"] = boxes, out["tiles"] = tiles;
     out["attended_sizes"] = sizes(strip.positions), out["scored_sizes"] = sizes(strip.scored);
     return out;
   };
   py::list all;
-  for (int i = 0; i < plan.count(); ++i) all.append(described(plan.strip(i)));
-  all.append(described(plan.largest()));
+  for (int i = 0; i < plan.count(); ++i) {
+    std::vector<Rect> slices;
+    for (int k = 0; k < plan.slices(); ++k) slices.push_back(plan.slice(plan.strip(i), k));
+    all.append(described(plan.strip(i), slices));
+  }
+  all.append(described(plan.largest(), {plan.largest_slice()}));
   return all;
 }
 
@@ -71,9 +81,14 @@ void bind_indices(py::module_& m) {
   m.def("tile_find", [](const Box& box, int i, int j) { return TileTable{rect(box)}.find(i, j); });
   m.def("plain_tile", [](const Box& box, int i, int j) { return plain_tile(rect(box), i, j); });
   m.def("step_down", &step_down, py::arg("position"), py::arg("steps"), py::arg("height"), py::arg("width"));
-  m.def("strips", &strips, "The strips of a plan, and behind them the largest that scratch is made for.",
-        py::arg("height"), py::arg("width"), py::kw_only(), py::arg("box_radius"), py::arg("fuse_radius"),
-        py::arg("both_sides"), py::arg("limit"));
+  m.def(
+      "strips",
+      [](int height, int width, int box_radius, int fuse_radius, bool both_sides, bool slices, int64_t limit) {
+        return strips(height, width, box_radius, fuse_radius, {both_sides, slices}, limit);
+      },
+      "The strips of a plan, and behind them the largest that scratch is made for.", py::arg("height"),
+      py::arg("width"), py::kw_only(), py::arg("box_radius"), py::arg("fuse_radius"), py::arg("both_sides"),
+      py::arg("slices"), py::arg("limit"));
   py::class_<Slots>(m, "Slots")
       .def(py::init([](const Box& strip, int height, int width, int box_radius, int fuse_radius) {
              return Slots::of(shape(height, width, box_radius, fuse_radius), rect(strip));

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.native import cuda_report
 from tests.native.gate import build, compiled
-from tests.native.gate.launches import DEVICES, KIB, MIB, PASSES, Launch, Sizes, record
+from tests.native.gate.launches import DEVICES, KIB, MIB, PASSES, Device, Launch, Sizes, record
 from tests.native.gate.occupancy import blocks_per_multiprocessor, occupancy
 
 pytestmark = pytest.mark.slow  # the first run compiles the kernels, where the package has not
@@ -199,6 +200,27 @@ def test_a_smaller_limit_on_scratch_is_kept(folder):
         for limit in limits
     ]
     assert taken == sorted(taken, reverse=True) and taken[2] < taken[0]
+
+
+def gathers_of_a_strip(dtype: str, sizes: Sizes, device: Device) -> float:
+    launches = Counter(
+        match.group()
+        for launch in record("forward", dtype, sizes, device).launches
+        if (match := re.search("walk_scores|gather_blocks", launch.kernel))
+    )
+    return launches["gather_blocks"] / launches["walk_scores"]
+
+
+def test_strips_are_pasted_in_slices(folder):
+    """Where their blocks do not fit beside their scores; the small one is the emulated kernels'."""
+    h200 = DEVICES["H200"]
+    assert gathers_of_a_strip("bfloat16", SIZES["512"], h200) == 1
+    for size in ("1024", "2048", "4K"):
+        assert gathers_of_a_strip("bfloat16", SIZES[size], h200) > 1, size
+    small = {"f": (10, 60), "b": (9, 20), "channels": 16, "rate": 1}
+    few = replace(h200, multiprocessors=8)
+    for dtype, limit in (("float32", 300_000), ("float32", 600_000), ("bfloat16", 400_000)):
+        assert gathers_of_a_strip(dtype, Sizes(**small, scratch_limit=limit), few) > 1, dtype
 
 
 def test_what_is_refused_is_refused_in_a_sentence(folder):

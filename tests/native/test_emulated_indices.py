@@ -95,25 +95,25 @@ def inside(inner, outer):
     return starts and all(inner[i] <= outer[i] for i in (1, 3))
 
 
-@pytest.mark.parametrize("both_sides", [False, True])
+@pytest.mark.parametrize(("both_sides", "slices"), [(False, False), (False, True), (True, False)])
 @pytest.mark.parametrize(
     ("box_radius", "fuse_radius"), [(1, 1), (0, 0), (2, 1), (1, 8), (5, 20), (31, 31)]
 )
 @pytest.mark.parametrize(("height", "width"), MAPS)
-def test_plans(emulated_kernels, height, width, box_radius, fuse_radius, both_sides):
-    """Strips own every position of the grid once, hold what they need, and fit into the scratch
-    that is made for the largest."""
+def test_plans(emulated_kernels, height, width, box_radius, fuse_radius, both_sides, slices):
+    """Strips own every position of the grid once, slices every one of their strip, in whole tiles;
+    they hold what they need, and fit into the scratch that is made for the largest."""
     smallest = None
     for limit in (1, 500, 5000, 1 << 40):
         *strips, largest = emulated_kernels.strips(
             height, width, box_radius=box_radius, fuse_radius=fuse_radius,
-            both_sides=both_sides, limit=limit,
+            both_sides=both_sides, slices=slices, limit=limit,
         )  # fmt: skip
         owned = [at for strip in strips for at in positions(strip["own"])]
         assert sorted(owned) == positions((0, height + 1, 0, width + 1))
         scored = [at for strip in strips for at in positions(strip["scored"])]
         assert sorted(scored) == positions((0, height, 0, width))
-        needed = largest["attended_sizes"][1]
+        needed = largest["attended_sizes"][1] + len(positions(largest["slices"][0]))
         smallest = needed if smallest is None else smallest
         assert needed <= max(limit, smallest)
         for strip in strips:
@@ -127,7 +127,10 @@ def test_plans(emulated_kernels, height, width, box_radius, fuse_radius, both_si
             assert inside(attended, strip["positions"])
             for name in ("attended_sizes", "scored_sizes"):
                 assert all(a <= b for a, b in zip(strip[name], largest[name], strict=True)), strip
-            assert strip["tiles"] <= largest["tiles"]
+            assert max(strip["tiles"]) <= largest["tiles"][0]
+            cut = [at for part in strip["slices"] for at in positions(part)]
+            assert sorted(cut) == positions(strip["grid"])
+            assert len(strip["slices"]) == 1 or all(part[2] % 8 == 0 for part in strip["slices"])
 
 
 def test_plain_tiles(emulated_kernels):

@@ -136,20 +136,40 @@ def assert_strips_do_not_matter(kernels, name, dtype, schedule):
     whole = results(kernels, problem, schedule)
     for limit in (1, 150_000):
         cut = results(kernels, problem, replace(schedule, scratch_limit=limit))
-        for key, value in cut.items():
-            if value.dtype in (np.uint8, np.int64):
-                assert np.array_equal(value, whole[key]), (limit, key)
-                continue
-            value, expected = (emulated.tensor(x).double() for x in (value, whole[key]))
-            finite = expected.isfinite()
-            assert torch.equal(value[~finite], expected[~finite]), (limit, key)
-            error = float((value - expected)[finite].abs().max())
-            assert error <= ROUNDING[dtype] * float(expected[finite].abs().max()), (limit, key)
+        assert_close(cut, whole, dtype, limit)
+
+
+def assert_close(results, expected, dtype, at):
+    """All but a rounding."""
+    for key, value in results.items():
+        if value.dtype in (np.uint8, np.int64):
+            assert np.array_equal(value, expected[key]), (at, key)
+            continue
+        x, truth = (emulated.tensor(of).double() for of in (value, expected[key]))
+        finite = truth.isfinite()
+        assert torch.equal(x[~finite], truth[~finite]), (at, key)
+        error = float((x - truth)[finite].abs().max())
+        assert error <= ROUNDING[dtype] * float(truth[finite].abs().max()), (at, key)
 
 
 @pytest.mark.parametrize("name", ["wraps", "wide windows"])
 def test_strips_change_rounding_at_most(emulated_kernels, family, name):
     assert_strips_do_not_matter(emulated_kernels, name, torch.float32, Schedule(family))
+
+
+@pytest.mark.parametrize("offsets", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_slices_change_rounding_at_most(emulated_kernels, family, dtype, offsets):
+    """Strips whose blocks of attention do not fit beside their scores (test_cuda_gate.py counts
+    the slices of this problem)."""
+    problem = make_problem(
+        channels=16, size=(10, 60), b_size=(9, 20), mask="irregular", softmax_scale=2.0, dtype=dtype
+    )
+    bare, schedule = bare_problem(problem), Schedule(family)
+    whole = emulated_kernels.forward(bare, schedule.native(), offsets)
+    for limit in (200_000, 300_000, 400_000, 500_000, 600_000):
+        limited = replace(schedule, scratch_limit=limit).native()
+        assert_close(emulated_kernels.forward(bare, limited, offsets), whole, dtype, limit)
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
-// How the foreground is cut into strips, so that what grows with P x Q is held for one strip at a time.
+// How the foreground is cut into strips, so that what grows with P x Q is held for one strip at a time, and a strip
+// into slices, so that its blocks of Abar are held for one slice at a time.
 #pragma once
 
 #include "common/slots.h"
@@ -13,24 +14,32 @@ struct Strip {
   Rect scored;     // the positions of its own, whose scores' gradient it forms
 };
 
-// Strips are boxes of tiles. The last tile of an axis takes one position that is left over.
+// What a pass needs of its strips.
+struct StripNeeds {
+  bool both_sides;  // their grid reaches one position into the next strip
+  bool slices;      // blocks are formed slice by slice
+};
+
+// Strips are boxes of tiles, slices their columns of tiles, some at a time. The last tile of an axis takes one position
+// that is left over.
 class Plan {
  public:
-  // With `both_sides` a strip's grid reaches one position into the next strip, as the backward needs it to. Of the
-  // plans whose strips take at most `limit` bytes(strip) of scratch the one of least cost(strip) in all is taken.
+  // Of the plans that take at most `limit` bytes(plan) of scratch, with as few slices as that allows, the one of least
+  // cost(plan).
   template <class Bytes, class Cost>
-  Plan(const Shape& shape, bool both_sides, int64_t limit, const Bytes& bytes, const Cost& cost)
-      : s_(shape), both_sides_(both_sides) {
+  Plan(const Shape& shape, StripNeeds needs, int64_t limit, const Bytes& bytes, const Cost& cost)
+      : s_(shape), needs_(needs) {
     double best = -1;
     for (int down = 1; down <= rows().count(); ++down)
       for (int across = 1; across <= columns().count(); ++across) {
         if (repeats(rows().count(), down) || repeats(columns().count(), across)) continue;
-        const Plan candidate(shape, both_sides, down, across);
-        const Strip largest = candidate.largest();
+        Plan candidate(shape, needs, down, across);
+        const int most = needs.slices ? candidate.tiles_wide() : 1;
+        while (bytes(candidate) > limit && candidate.slices_ < most) ++candidate.slices_;
         const bool smallest = down == rows().count() && across == columns().count();
-        if (!smallest && bytes(largest) > limit) continue;
-        const double total = double(down) * across * cost(largest);
-        if (best < 0 || total < best) best = total, down_ = down, across_ = across;
+        if (!smallest && bytes(candidate) > limit) continue;
+        const double total = cost(candidate);
+        if (best < 0 || total < best) best = total, down_ = down, across_ = across, slices_ = candidate.slices_;
       }
   }
 
@@ -39,14 +48,35 @@ class Plan {
 
   // A strip as large as any, away from the edges, where what it needs is cut off.
   Strip largest() const {
-    const int high = static_cast<int>(ceil_div(rows().count(), down_));
-    const int wide = static_cast<int>(ceil_div(columns().count(), across_));
-    return made({0, smaller(8 * high + 1, s_.hf + 1), 0, smaller(8 * wide + 1, s_.wf + 1)}, false);
+    const auto longest = [](const TileAxis& axis, int strips) {
+      const int tiles = static_cast<int>(ceil_div(axis.count(), strips)), positions = static_cast<int>(axis.positions);
+      return smaller(8 * tiles + (positions % 8 == 1 ? 1 : 0), positions);
+    };
+    return made({0, longest(rows(), down_), 0, longest(columns(), across_)}, false);
+  }
+
+  // At most so many of a strip.
+  int slices() const { return slices_; }
+  // A slice's part of the grid; empty where the strip has fewer columns of tiles.
+  Rect slice(const Strip& strip, int index) const {
+    if (slices_ == 1) return strip.grid;
+    const TileAxis axis{strip.grid.width()};
+    const int64_t begin = axis.count() * index / slices_, end = axis.count() * (index + 1) / slices_;
+    Rect slice = strip.grid;
+    slice.x0 += static_cast<int>(axis.begin(begin));
+    slice.x1 = end > begin ? strip.grid.x0 + static_cast<int>(axis.end(end - 1)) : slice.x0;
+    return slice;
+  }
+  // As large as any.
+  Rect largest_slice() const {
+    Rect slice = largest().grid;
+    if (slices_ > 1) slice.x1 = smaller(8 * static_cast<int>(ceil_div(tiles_wide(), slices_)) + 1, slice.x1);
+    return slice;
   }
 
  private:
-  Plan(const Shape& shape, bool both_sides, int down, int across)
-      : s_(shape), both_sides_(both_sides), down_(down), across_(across) {}
+  Plan(const Shape& shape, StripNeeds needs, int down, int across)
+      : s_(shape), needs_(needs), down_(down), across_(across) {}
 
   // More strips than needed for tiles of their size.
   static bool repeats(int64_t tiles, int64_t strips) {
@@ -55,6 +85,7 @@ class Plan {
 
   TileAxis rows() const { return {s_.hf + 1}; }
   TileAxis columns() const { return {s_.wf + 1}; }
+  int tiles_wide() const { return static_cast<int>(ceil_div(columns().count(), across_)); }
 
   Strip at(int row, int column) const {
     const int64_t tiles_down = rows().count(), tiles_across = columns().count();
@@ -67,7 +98,7 @@ class Plan {
 
   Strip made(const Rect& own, bool cut_off) const {
     Strip strip;
-    const int more = both_sides_ ? 1 : 0;
+    const int more = needs_.both_sides ? 1 : 0;
     strip.own = own;
     strip.grid = {own.y0, smaller(own.y1 + more, s_.hf + 1), own.x0, smaller(own.x1 + more, s_.wf + 1)};
     strip.scored = {own.y0, smaller(own.y1, s_.hf), own.x0, smaller(own.x1, s_.wf)};
@@ -76,7 +107,6 @@ class Plan {
     if (!cut_off) {  // one position in front
       strip.positions.y1 = smaller(own.y1 + more + 1, s_.hf);
       strip.positions.x1 = smaller(own.x1 + more + 1, s_.wf);
-      strip.grid.y1 = smaller(own.y1 + 1, s_.hf + 1), strip.grid.x1 = smaller(own.x1 + 1, s_.wf + 1);
       move_to_wrap(&strip.positions);
       move_to_wrap(&strip.scored);
     }
@@ -90,8 +120,8 @@ class Plan {
   }
 
   Shape s_;
-  bool both_sides_;
-  int down_ = 1, across_ = 1;
+  StripNeeds needs_;
+  int down_ = 1, across_ = 1, slices_ = 1;
 };
 
 }  // namespace gica::cuda

@@ -7,9 +7,9 @@ Outcome prepare_paste_sm90(BFloat16, const PasteSm90Buffers& buffers, const Imag
   return prepare_slabs<__nv_bfloat16, BFloat16>(buffers, values, samples, s, stream);
 }
 
-Outcome paste_sm90(BFloat16, const PasteStrip& strip, const PasteSm90Buffers& buffers, const Shape& s,
+Outcome paste_sm90(BFloat16, const PasteSlice& slice, const PasteSm90Buffers& buffers, const Shape& s,
                    const Device& device, void* stream) {
-  return paste_strip<__nv_bfloat16, BFloat16>(strip, buffers, s, device, stream);
+  return paste_slice<__nv_bfloat16, BFloat16>(slice, buffers, s, device, stream);
 }
 
 }  // namespace gica::cuda

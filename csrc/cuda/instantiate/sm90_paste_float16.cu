@@ -7,9 +7,9 @@ Outcome prepare_paste_sm90(Half, const PasteSm90Buffers& buffers, const Image& v
   return prepare_slabs<__half, Half>(buffers, values, samples, s, stream);
 }
 
-Outcome paste_sm90(Half, const PasteStrip& strip, const PasteSm90Buffers& buffers, const Shape& s, const Device& device,
+Outcome paste_sm90(Half, const PasteSlice& slice, const PasteSm90Buffers& buffers, const Shape& s, const Device& device,
                    void* stream) {
-  return paste_strip<__half, Half>(strip, buffers, s, device, stream);
+  return paste_slice<__half, Half>(slice, buffers, s, device, stream);
 }
 
 }  // namespace gica::cuda

@@ -46,8 +46,7 @@ bool walk_takes(const Shape& s, const Device& device) {
   return s.box_radius == 1 && s.fuse_radius <= 1 && NarrowWalk<E>::fits(s.depth, device);
 }
 
-// Steps of all walks of a strip, up to a factor: a tile is as wide as it is, and every walk begins before its first
-// row.
+// Steps of the walks down a strip: a tile is as wide as it is, and every walk begins before its first row.
 inline double walk_cost(const Shape& s, const Rect& strip) {
   constexpr int rows = WideWalk<Float32>::rows;
   return double((strip.width() + rows - 1) / rows) * (strip.height() + 2 + 2 * s.fuse_radius);

@@ -31,11 +31,11 @@ struct PasteSm90Buffers {
   float* partial;  // sums of items that share a tile: [item][tile of the group][...]
   int samples;     // the most that are pasted together
 
-  static PasteSm90Buffers take(const Shape& s, const TileTable& largest_strip, int samples, const Device& device,
+  static PasteSm90Buffers take(const Shape& s, const TileTable& largest_slice, int samples, const Device& device,
                                Scratch& scratch) {
     const int64_t columns = round_up_to(s.columns, kSlabColumns);
     const int64_t tiles = TileTable{s.background_grid()}.count();
-    const int64_t partial = PasteItems::most_partial(s, largest_strip, samples, device);
+    const int64_t partial = PasteItems::most_partial(s, largest_slice, samples, device);
     return {scratch.take<uint16_t>(tiles * columns * kTileSize), scratch.take<float>(partial * kItemSums), samples};
   }
 };
@@ -46,9 +46,9 @@ Outcome prepare_paste_sm90(BFloat16, const PasteSm90Buffers& buffers, const Imag
 Outcome prepare_paste_sm90(Half, const PasteSm90Buffers& buffers, const Image& values, const Samples& samples,
                            const Shape& s, void* stream);
 
-// One strip: its blocks of Abar, which of them are live, and where the results go. list and count are scratch, as long
-// as `live` and the number of the strip's tiles.
-struct PasteStrip {
+// One slice of a strip: its blocks of Abar, which of them are live, and where the results go. list and count are
+// scratch, as long as `live` and the number of the slice's tiles.
+struct PasteSlice {
   TileTable foreground, background;
   const void* blocks;
   const int* live;
@@ -57,9 +57,9 @@ struct PasteStrip {
   Samples samples;
   Image y;
 };
-Outcome paste_sm90(BFloat16, const PasteStrip& strip, const PasteSm90Buffers& buffers, const Shape& s,
+Outcome paste_sm90(BFloat16, const PasteSlice& slice, const PasteSm90Buffers& buffers, const Shape& s,
                    const Device& device, void* stream);
-Outcome paste_sm90(Half, const PasteStrip& strip, const PasteSm90Buffers& buffers, const Shape& s, const Device& device,
+Outcome paste_sm90(Half, const PasteSlice& slice, const PasteSm90Buffers& buffers, const Shape& s, const Device& device,
                    void* stream);
 
 }  // namespace gica::cuda

@@ -43,7 +43,7 @@ struct PasteItems {
     return items;
   }
 
-  // Partial sums of so many items have room to be kept, in any strip whose foreground is at most this.
+  // Partial sums of so many items have room to be kept, in any slice whose foreground is at most this.
   static int most_partial(const Shape& s, const TileTable& foreground, int samples, const Device& device) {
     return smaller(most_split(samples, device), kMostSplits * unsplit(s, foreground).count());
   }

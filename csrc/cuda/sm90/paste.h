@@ -86,19 +86,19 @@ inline bool wide_stores(const Image& y) {
 }
 
 template <class T, class E>
-Outcome paste_strip(const PasteStrip& strip, const PasteSm90Buffers& buffers, const Shape& s, const Device& device,
+Outcome paste_slice(const PasteSlice& slice, const PasteSm90Buffers& buffers, const Shape& s, const Device& device,
                     void* stream) {
-  const BlockGrid grid{strip.foreground, strip.background};
+  const BlockGrid grid{slice.foreground, slice.background};
   const int columns = round_up_to(s.columns, kSlabColumns);
-  const int samples = strip.samples.count;
-  const PasteItems items = PasteItems::of(s, strip.foreground, strip.background, buffers.samples, device);
-  const PasteOutput out = {strip.foreground, s, strip.query, strip.samples.first, strip.y, wide_stores(strip.y)};
-  const PasteJob job = {strip.list, strip.count, grid.across(), columns, items, buffers.partial, out};
+  const int samples = slice.samples.count;
+  const PasteItems items = PasteItems::of(s, slice.foreground, slice.background, buffers.samples, device);
+  const PasteOutput out = {slice.foreground, s, slice.query, slice.samples.first, slice.y, wide_stores(slice.y)};
+  const PasteJob job = {slice.list, slice.count, grid.across(), columns, items, buffers.partial, out};
   TensorMap blocks, slabs;
-  GICA_TRY(map_rows(&blocks, strip.blocks, int64_t{grid.count()} * kTileSize, samples, s, kTileSize));
+  GICA_TRY(map_rows(&blocks, slice.blocks, int64_t{grid.count()} * kTileSize, samples, s, kTileSize));
   GICA_TRY(map_rows(&slabs, buffers.slabs, int64_t{grid.across()} * columns, samples, s, kSlabColumns / kCluster));
-  GICA_TRY(GICA_LAUNCH(list_shared, dim3(items.groups, 1, samples), dim3(32), 0, stream, strip.live, grid, s,
-                       strip.list, strip.count));
+  GICA_TRY(GICA_LAUNCH(list_shared, dim3(items.groups, 1, samples), dim3(32), 0, stream, slice.live, grid, s,
+                       slice.list, slice.count));
   GICA_TRY(GICA_LAUNCH_CLUSTER((paste_clusters<T, E>), dim3(items.count() * kCluster, 1, samples), dim3(kPasteThreads),
                                kCluster, Stages<typename E::Stored>::bytes, stream, blocks, slabs, job));
   if (items.splits == 1) return {};
