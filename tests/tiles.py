@@ -18,6 +18,7 @@ WALKS: dict[str, dict[str, Any]] = {
     "two steps of depth": {"channels": 100, "size": (4, 9), "b_size": (3, 66)},
     "four steps of depth": {"channels": 256, "size": (2, 9), "b_size": (2, 65)},
     "taller than wide": {"size": (21, 3), "b_size": (5, 72)},
+    "many rows of a long background": {"size": (3, 9), "b_size": (26, 640)},
     "no propagation": {"size": (4, 11), "b_size": (4, 80), "fuse": False},
     "two samples": {
         "batch": 2, "size": (5, 20), "b_size": (4, 68), "mask": "per_sample", "semantics": "mmagic",

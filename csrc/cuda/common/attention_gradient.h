@@ -44,56 +44,130 @@ struct BlockGradients {
     using gica::cuda::of_sample;
     return {of_sample(blocks, s), of_sample(live, s), grid};
   }
-  // Entries of a block's row from a slot on, null where the block is dead; f and b are places in their tile tables.
-  __device__ __forceinline__ const Stored* row(int f, int b) const {
-    const size_t block = static_cast<size_t>(f / kTileSize) * grid.across() + b / kTileSize;
-    return live[block] ? blocks + block * kBlockSize + f % kTileSize * kTileSize + b % kTileSize : nullptr;
-  }
 };
 
-// Where the four entries of Abar that the attention of one foreground position goes into lie in the tile table.
-struct ForegroundPlaces {
-  int at[2][2];
-  __device__ __forceinline__ ForegroundPlaces(const TileTable& tiles, int y, int x) {
+// The gradients of the attention of one foreground position: each the sum of the four entries of Abar that it goes
+// into.
+template <class Stored>
+class AttentionGradients {
+ public:
+  __device__ __forceinline__ AttentionGradients(const BlockGradients<Stored>& of, int y, int x)
+      : tiles_(of.grid.background) {
 #pragma unroll
     for (int a = 0; a < 2; ++a)
 #pragma unroll
-      for (int c = 0; c < 2; ++c) at[a][c] = tiles.find(y + a, x + c);
+      for (int c = 0; c < 2; ++c) {
+        const int place = of.grid.foreground.find(y + a, x + c);
+        const size_t first = static_cast<size_t>(place / kTileSize) * of.grid.across();
+        rows_[a][c] = of.blocks + first * kBlockSize + place % kTileSize * kTileSize;
+        live_[a][c] = of.live + first;
+      }
   }
+
+  // A row of a whole tile: where its entries lie, and which of them are live: bit 2 a + c of the tile's own, bit 4 + a
+  // of those of the next tile in its row, where it has a whole one.
+  struct TileRow {
+    unsigned entry = 0, live = 0;
+    bool exists = false, has_next = false;
+  };
+  // That of position (u, v), the first of a chunk.
+  __device__ __forceinline__ TileRow enter(int u, int v, int count) const {
+    TileRow row;
+    row.exists = count == kChunk && tiles_.is_whole(u, v);
+    if (!row.exists) return row;
+    const Place first = place(u, v);
+    row.entry = first.entry, row.has_next = tiles_.is_whole(u, v + kChunk);
+#pragma unroll
+    for (int a = 0; a < 2; ++a) {
+#pragma unroll
+      for (int c = 0; c < 2; ++c) row.live |= static_cast<unsigned>(live_[a][c][first.tile] != 0) << (2 * a + c);
+      if (row.has_next) row.live |= static_cast<unsigned>(live_[a][1][first.tile + 1] != 0) << (4 + a);
+    }
+    return row;
+  }
+
+  // Towards a chunk of a background row, of which `count` positions exist. Returns whether any entry lies in a live
+  // block; the others count as 0. row: what enter found at (u - below, v), a position of the same tile.
+  __device__ __forceinline__ bool load_chunk(const TileRow& row, int below, int u, int v, int count,
+                                             float (&sums)[kChunk]) const {
+#pragma unroll
+    for (int k = 0; k < kChunk; ++k) sums[k] = 0;
+    bool any = false;
+#pragma unroll
+    for (int a = 0; a < 2; ++a) {
+      const bool in_tile = a == 0 || (row.exists && u % kTile + 1 < kTile);
+      const TileRow here = in_tile ? row : enter(u + a, v, count);
+      any |= here.exists ? add_eight(a, here, in_tile ? (below + a) * kTile : 0, u, v, sums)
+                         : add_each(a, u, v, count, sums);
+    }
+    return any;
+  }
+
+ private:
+  // Where the entries towards a position of the background lie.
+  struct Place {
+    unsigned tile, entry;
+  };
+  __device__ __forceinline__ Place place(int u, int v) const {
+    const unsigned at = tiles_.find(u, v), tile = at / kTileSize;
+    return {tile, tile * kBlockSize + at % kTileSize};
+  }
+
+  // A row of a whole tile, and one more entry behind it.
+  __device__ __forceinline__ bool add_eight(int a, const TileRow& row, unsigned further, int u, int v,
+                                            float (&sums)[kChunk]) const {
+    const unsigned entry = row.entry + further;
+    bool any = false;
+#pragma unroll
+    for (int c = 0; c < 2; ++c)
+      if (row.live >> (2 * a + c) & 1) {
+        float eight[kChunk];
+        load_eight(rows_[a][c] + entry, eight);
+#pragma unroll
+        for (int k = 0; k + c < kChunk; ++k) sums[k] += eight[k + c];
+        any = true;
+      }
+    if (row.has_next) {
+      if (row.live >> (4 + a) & 1) sums[kChunk - 1] += to_float(rows_[a][1][entry + kBlockSize]), any = true;
+    } else if (const Place behind = place(u + a, v + kChunk); live_[a][1][behind.tile]) {
+      sums[kChunk - 1] += to_float(rows_[a][1][behind.entry]), any = true;
+    }
+    return any;
+  }
+
+  // At the background's edges.
+  __device__ __forceinline__ bool add_each(int a, int u, int v, int count, float (&sums)[kChunk]) const {
+    bool any = false;
+#pragma unroll 1
+    for (int k = 0; k < count; ++k) {
+      float total = 0;
+#pragma unroll
+      for (int c = 0; c < 2; ++c) {
+        const Place at = place(u + a, v + k + c);
+        if (live_[a][c][at.tile]) total += to_float(rows_[a][c][at.entry]), any = true;
+      }
+#pragma unroll
+      for (int j = 0; j < kChunk; ++j)
+        if (j == k) sums[j] += total;
+    }
+    return any;
+  }
+
+  const TileTable& tiles_;
+  const Stored* rows_[2][2];
+  const int* live_[2][2];
 };
 
-// The gradients of the attention towards eight positions of a background row, each the sum of four entries. Returns
-// whether any of the blocks they lie in is live; the others count as 0.
-template <class Stored>
-__device__ __forceinline__ bool attention_gradients(const BlockGradients<Stored>& weights, const ForegroundPlaces& f,
-                                                    int u, int v, int count, float (&sums)[kChunk]) {
-  const TileTable& tiles = weights.grid.background;
+// Of a background row, at position q of which `to` is.
+__device__ __forceinline__ void store_chunk(const float (&values)[kChunk], int count, const Shape& s, float* to) {
+  if (s.wb % kChunk == 0) {
+    *reinterpret_cast<float4*>(to) = make_float4(values[0], values[1], values[2], values[3]);
+    *reinterpret_cast<float4*>(to + 4) = make_float4(values[4], values[5], values[6], values[7]);
+  } else {
 #pragma unroll
-  for (int k = 0; k < kChunk; ++k) sums[k] = 0;
-  bool any = false;
-#pragma unroll
-  for (int a = 0; a < 2; ++a) {
-    // A chunk is a row of a whole tile, and one more entry behind it; or it lies among the left-over positions.
-    const bool in_tile = u + a < tiles.down() * kTile && v / kTile < tiles.across();
-    const int first = tiles.find(u + a, v), behind = tiles.find(u + a, v + count);
-#pragma unroll
-    for (int c = 0; c < 2; ++c) {
-      const int place = f.at[a][c];
-      if (in_tile && count == kChunk) {
-        const Stored *entries = weights.row(place, first), *last = c == 1 ? weights.row(place, behind) : nullptr;
-        any |= entries || last;
-        if (entries)
-#pragma unroll
-          for (int k = 0; k + c < kChunk; ++k) sums[k] += to_float(entries[k + c]);
-        if (last) sums[kChunk - 1] += to_float(*last);
-      } else {
-        for (int k = 0; k < count; ++k)
-          if (const Stored* entry = weights.row(place, tiles.find(u + a, v + k + c)))
-            any = true, sums[k] += to_float(*entry);
-      }
-    }
+    for (int k = 0; k < kChunk; ++k)
+      if (k < count) to[k] = values[k];
   }
-  return any;
 }
 
 // scale * A * (dA - sum of A dA over the row), 0 where no block is live, at the positions of `scored`. It may take the
@@ -104,34 +178,48 @@ __global__ void score_row_gradients(Attention attention, BlockGradients<Stored> 
   __shared__ float room[kRowThreads / 32];
   attention = attention.of_sample(s), weights = weights.of_sample(s);
   const int y = scored.y0 + blockIdx.x / scored.width(), x = scored.x0 + blockIdx.x % scored.width();
-  const int p = y * s.wf + x, chunks = chunks_across(s);
+  const int p = y * s.wf + x;
   const float* row = attention.row(s, y, x);
   float* out = of_sample(gradient, s) + static_cast<size_t>(attention.positions.index(y, x)) * s.row_stride;
   const float max = attention.max[p], factor = Attention::factor(attention.sum[p]);
-  const ForegroundPlaces places(weights.grid.foreground, y, x);
-  // each(q, attention, its gradient) for every position in a live block; the others' gradient is set to 0.
+  const AttentionGradients<Stored> gradients(weights, y, x);
+  // A thread takes some chunks below each other, inside of a tile: as many as leave work for every thread.
+  const int chunks = chunks_across(s);
+  int together = kTile;
+  while (together > 1 && s.hb * chunks < kRowThreads * together) together /= 2;
+  // use(q, count, attention, its gradient) for every chunk; in dead blocks both are 0.
   const auto each = [&](const auto& use) {
-    for (int item = threadIdx.x; item < s.hb * chunks; item += kRowThreads) {
-      const int u = item / chunks, v = item % chunks * kChunk, count = min(kChunk, s.wb - v), q = u * s.wb + v;
-      float of_weight[kChunk];
-      const bool live = factor != 0 && attention_gradients(weights, places, u, v, count, of_weight);
-      for (int k = 0; k < count; ++k) {
-        const float from = live && attention.in.valid[q + k] ? attention.weight(s, row[q + k], max, factor) : 0.f;
-        use(q + k, from, from != 0 ? of_weight[k] : 0.f);
+    for (int item = threadIdx.x; item / chunks * together < s.hb; item += kRowThreads) {
+      const int u0 = item / chunks * together, v = item % chunks * kChunk, count = min(kChunk, s.wb - v);
+      const auto tile_row = gradients.enter(u0, v, count);
+      for (int u = u0; u < min(u0 + together, s.hb); ++u) {
+        const int q = u * s.wb + v;
+        float from[kChunk] = {}, of_weight[kChunk];
+        if (factor != 0 && gradients.load_chunk(tile_row, u - u0, u, v, count, of_weight))
+          attention.load_chunk(s, {row, max, factor}, q, count, from);
+        use(q, count, from, of_weight);
       }
     }
   };
   float sum = 0, total = 0;
-  each([&](int, float from, float of_weight) { sum += from * of_weight, total += from; });
+  each([&](int, int, const float (&from)[kChunk], const float (&of_weight)[kChunk]) {
+#pragma unroll
+    for (int k = 0; k < kChunk; ++k)
+      if (from[k] != 0) sum += from[k] * of_weight[k], total += from[k];
+  });
   const auto add = [](float a, float b) { return a + b; };
   sum = fold_block(sum, room, add);
   total = fold_block(total, room, add);
   // Scores computed again may differ from the forward's in the last digit, and a row's attention then misses 1 by that
   // times the score. Divided by its true sum the two terms below still cancel where they should.
-  if (const int kept = attention.in.kept(s); kept > 0) total += kept * __expf(-max) * factor;
+  if (const int kept = attention.in.kept(s); kept > 0) total += kept * exponential(-max) * factor;
   const float correction = total == 0 ? 0.f : 1 / total;
-  each([&](int q, float from, float of_weight) {
-    out[q] = from != 0 ? s.softmax_scale * (from * correction) * (of_weight - sum * correction) : 0.f;
+  const float scale = s.softmax_scale * correction, mean = sum * correction;
+  each([&](int q, int count, const float (&from)[kChunk], const float (&of_weight)[kChunk]) {
+    float of_score[kChunk];
+#pragma unroll
+    for (int k = 0; k < kChunk; ++k) of_score[k] = from[k] != 0 ? scale * from[k] * (of_weight[k] - mean) : 0.f;
+    store_chunk(of_score, count, s, out + q);
   });
 }
 

@@ -13,7 +13,17 @@ struct BlockGrid {
   TileTable foreground, background;
   GICA_HOST_DEVICE int across() const { return background.count(); }
   GICA_HOST_DEVICE int count() const { return foreground.count() * background.count(); }
+  GICA_HOST_DEVICE bool is_whole(int f_tile, int b_tile) const {
+    return f_tile < foreground.whole() && b_tile < background.whole();
+  }
 };
+
+// Where the map of live plain tiles has that of two grid positions. Whole tiles are plain ones, left-over positions of
+// several.
+__device__ __forceinline__ size_t place_in_map(const Shape& s, GridPosition f, GridPosition b) {
+  const Rect grid_f = s.foreground_grid(), grid_b = s.background_grid();
+  return static_cast<size_t>(plain_tile(grid_f, f.i, f.j)) * plain_tiles(grid_b) + plain_tile(grid_b, b.i, b.j);
+}
 
 // Positions of the 64 slots of a tile, in shared memory; i is -1 in empty slots.
 __device__ __forceinline__ void list_positions(const TileTable& tiles, int tile, GridPosition* slots) {
@@ -37,28 +47,44 @@ __device__ __forceinline__ float bar(const A& attention, const Shape& s, GridPos
 
 // Two whole tiles: the attention between their positions, and those in front of them, once into shared memory, from
 // where every entry of the block takes its four.
+template <class A>
 class WholeTiles {
  public:
-  static constexpr int side = kTile + 1, positions = side * side, stride = positions + 1;
-
   // Every thread of the block takes part. f and b are the tiles' first positions.
-  template <class A>
-  static __device__ __forceinline__ void load(const A& attention, const Shape& s, GridPosition f, GridPosition b,
-                                              float* weights) {
-    for (int line = threadIdx.x / 32; line < positions; line += kGatherThreads / 32) {
-      const auto row = attention.row_at(s, f.i - 1 + line / side, f.j - 1 + line % side);
-      for (int column = threadIdx.x % 32; column < positions; column += 32) {
-        const int u = b.i - 1 + column / side, v = b.j - 1 + column % side;
-        const bool there = row.exists() && u >= 0 && u < s.hb && v >= 0 && v < s.wb;
-        weights[line * stride + column] = there ? attention.weight(s, row, u, v) : 0.f;
-      }
+  __device__ __forceinline__ void load(const A& attention, const Shape& s, GridPosition f, GridPosition b) {
+    static_assert(kPositions <= kGatherThreads, "a row each");
+    if (threadIdx.x < kPositions)
+      rows_[threadIdx.x] = attention.row_at(s, f.i - 1 + int(threadIdx.x) / kSide, f.j - 1 + int(threadIdx.x) % kSide);
+    __syncthreads();
+    // Nine numbers each, one after the other: an odd step, so no two threads of a warp meet in a bank.
+    for (int i = threadIdx.x; i < kPositions * kSide; i += kGatherThreads) {
+      const auto& row = rows_[i / kSide];
+      const int u = b.i - 1 + i % kSide;
+      float weights[kSide] = {};
+      if (row.exists() && u >= 0 && u < s.hb) attention.load_nine(s, row, u, b.j, weights);
+#pragma unroll
+      for (int k = 0; k < kSide; ++k) weights_[i * kSide + k] = weights[k];
+    }
+    __syncthreads();
+  }
+  // Of one column of the block, some rows; the first is the first of a row of the tile.
+  template <int rows>
+  __device__ __forceinline__ void add_up(int first_row, int column, float (&bars)[rows]) const {
+    const float* const first = weights_ + place(first_row) * kPositions + place(column);
+    constexpr int across = kPositions + 1, down = kSide * across;
+#pragma unroll
+    for (int r = 0; r < rows; ++r) {
+      const float* at = first + place(r) * kPositions;
+      bars[r] = (at[0] + at[across]) + (at[down] + at[down + across]);
     }
   }
-  static __device__ __forceinline__ float bar(const float* weights, int f_slot, int b_slot) {
-    const float* at =
-        weights + (f_slot / kTile * side + f_slot % kTile) * stride + b_slot / kTile * side + b_slot % kTile;
-    return (at[0] + at[stride + 1]) + (at[side * (stride + 1)] + at[(side + 1) * (stride + 1)]);
-  }
+
+ private:
+  static constexpr int kSide = kTile + 1, kPositions = kSide * kSide;
+  static __device__ __forceinline__ int place(int slot) { return slot / kTile * kSide + slot % kTile; }
+
+  float weights_[kPositions * kPositions];  // [foreground position][background position]
+  typename A::Row rows_[kPositions];
 };
 
 // Entries of the block that a thread forms: 16 rows of one column.
@@ -75,13 +101,12 @@ template <class A>
 __device__ __forceinline__ void form_block(const A& attention, const Shape& s, const BlockGrid& grid, int f_tile,
                                            int b_tile, const GridPosition* f, const GridPosition* b,
                                            float (&values)[kGatherRows]) {
-  __shared__ float weights[WholeTiles::positions * WholeTiles::stride];
+  __shared__ WholeTiles<A> tiles;
   const int column = gather_column(), first = gather_row();
-  if (f_tile < grid.foreground.whole() && b_tile < grid.background.whole()) {
-    WholeTiles::load(attention, s, f[0], b[0], weights);
-    __syncthreads();
-#pragma unroll
-    for (int r = 0; r < kGatherRows; ++r) values[r] = WholeTiles::bar(weights, first + r, column);
+  if (grid.is_whole(f_tile, b_tile)) {
+    static_assert(kGatherRows % kTile == 0);
+    tiles.load(attention, s, f[0], b[0]);
+    tiles.add_up(first, column, values);
     return;
   }
 #pragma unroll
@@ -112,7 +137,7 @@ __device__ __forceinline__ bool may_live(const float* bounds, const Rect& positi
 // blocks[foreground tile][background tile][64][64], written where the block is live. `map` is the map of live plain
 // tiles of the launch's first sample. A: Attention, or what stands for it (pieces.h).
 template <class E, class A>
-__global__ __launch_bounds__(kGatherThreads) void gather_blocks(A attention, const float* bounds, BlockGrid grid,
+__global__ __launch_bounds__(kGatherThreads, 4) void gather_blocks(A attention, const float* bounds, BlockGrid grid,
                                                                 Shape s, typename E::Stored* blocks, int* live,
                                                                 uint8_t* map) {
   __shared__ GridPosition f[kTileSize], b[kTileSize];
@@ -125,26 +150,29 @@ __global__ __launch_bounds__(kGatherThreads) void gather_blocks(A attention, con
   if (may_live(bounds, attention.positions, s, grid, b_tile, f)) {
     float values[kGatherRows];
     form_block(attention, s, grid, f_tile, b_tile, f, b, values);
-    const Rect grid_f = s.foreground_grid(), grid_b = s.background_grid();
+    const bool whole = grid.is_whole(f_tile, b_tile);
     const GridPosition to = b[gather_column()];
     map += blockIdx.z * map_size(s);
 #pragma unroll
     for (int r = 0; r < kGatherRows; ++r) {
-      const GridPosition from = f[gather_row() + r];
-      if (from.i < 0 || to.i < 0 || values[r] <= s.threshold) continue;  // NaN is live
-      any = true;
-      map[static_cast<size_t>(plain_tile(grid_f, from.i, from.j)) * plain_tiles(grid_b) +
-          plain_tile(grid_b, to.i, to.j)] = 1;
+      if (values[r] <= s.threshold) continue;  // NaN is live
+      if (whole) {
+        any = true;
+      } else if (const GridPosition from = f[gather_row() + r]; from.i >= 0 && to.i >= 0) {
+        any = true;
+        map[place_in_map(s, from, to)] = 1;
+      }
     }
     any = any_thread(any);
     if (any) store_block<E>(values, of_sample(blocks, s));
+    if (any && whole && threadIdx.x == 0) map[place_in_map(s, f[0], b[0])] = 1;
   }
   if (threadIdx.x == 0) of_sample(live, s)[blockIdx.x] = any;
 }
 
 // The same where the map is known, without a test of the values. `map` too is that of the launch's first sample.
 template <class E>
-__global__ __launch_bounds__(kGatherThreads) void gather_live_blocks(Attention attention, BlockGrid grid, Shape s,
+__global__ __launch_bounds__(kGatherThreads, 4) void gather_live_blocks(Attention attention, BlockGrid grid, Shape s,
                                                                      const uint8_t* map, typename E::Stored* blocks,
                                                                      int* live) {
   __shared__ GridPosition f[kTileSize], b[kTileSize];
@@ -152,16 +180,18 @@ __global__ __launch_bounds__(kGatherThreads) void gather_live_blocks(Attention a
   list_positions(grid.foreground, f_tile, f);
   list_positions(grid.background, b_tile, b);
   __syncthreads();
-  const Rect grid_f = s.foreground_grid(), grid_b = s.background_grid();
   map += blockIdx.z * map_size(s);
-  const GridPosition to = b[gather_column()];
   bool any = false;
-  for (int r = 0; r < kGatherRows && to.i >= 0; ++r) {
-    const GridPosition from = f[gather_row() + r];
-    any |= from.i >= 0 && map[static_cast<size_t>(plain_tile(grid_f, from.i, from.j)) * plain_tiles(grid_b) +
-                              plain_tile(grid_b, to.i, to.j)] != 0;
+  if (grid.is_whole(f_tile, b_tile)) {
+    any = map[place_in_map(s, f[0], b[0])] != 0;
+  } else {
+    const GridPosition to = b[gather_column()];
+    for (int r = 0; r < kGatherRows && to.i >= 0; ++r) {
+      const GridPosition from = f[gather_row() + r];
+      any |= from.i >= 0 && map[place_in_map(s, from, to)] != 0;
+    }
+    any = any_thread(any);
   }
-  any = any_thread(any);
   if (threadIdx.x == 0) of_sample(live, s)[blockIdx.x] = any;
   if (!any) return;
   float values[kGatherRows];

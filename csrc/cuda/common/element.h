@@ -6,6 +6,7 @@
 #include <cuda_fp16.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace gica::cuda {
 
@@ -54,6 +55,22 @@ struct FromFloat<__half> {
 
 template <class E>
 constexpr bool kSixteenBits = sizeof(typename E::Stored) == 2;
+
+// Eight neighbours, the first at a multiple of 16 bytes.
+__device__ __forceinline__ void load_eight(const float* from, float (&values)[8]) {
+  const float4 first = *reinterpret_cast<const float4*>(from), second = *reinterpret_cast<const float4*>(from + 4);
+  values[0] = first.x, values[1] = first.y, values[2] = first.z, values[3] = first.w;
+  values[4] = second.x, values[5] = second.y, values[6] = second.z, values[7] = second.w;
+}
+template <class Stored>
+__device__ __forceinline__ void load_eight(const Stored* from, float (&values)[8]) {
+  Stored packed[8];
+  static_assert(sizeof packed == 16);
+  const uint4 loaded = *reinterpret_cast<const uint4*>(from);
+  memcpy(packed, &loaded, 16);
+#pragma unroll
+  for (int k = 0; k < 8; ++k) values[k] = to_float(packed[k]);
+}
 
 // How many elements one 16-byte copy moves.
 template <class E>

@@ -28,7 +28,8 @@ struct PieceGrid {
   // The piece of position (u, v). shift: how far down its run the row lies.
   GICA_HOST_DEVICE int at(int u, int v, int shift) const {
     const int column = v & ((1 << log_columns) - 1);
-    return u * across() + (v >> log_columns) * of_tile() + (column + run - 1 - shift) / run;
+    return u * across() + (v >> log_columns) * of_tile() +
+           static_cast<int>(static_cast<unsigned>(column + run - 1 - shift) / run);
   }
 };
 
@@ -66,6 +67,23 @@ struct PieceAttention {
   __device__ __forceinline__ float weight(const Shape& s, const Row& row, int u, int v) const {
     return to_float(row.weights[u * s.wb + v]) * row.pieces[grid.at(u, v, row.shift)].max;
   }
+  __device__ __forceinline__ void load_nine(const Shape& s, const Row& row, int u, int v, float (&weights)[9]) const {
+    weights[0] = v > 0 ? weight(s, row, u, v - 1) : 0.f;
+    // The eight are of two pieces, of one where the shift is 7.
+    const Piece* pieces = row.pieces + grid.at(u, v, row.shift);
+    const float first = pieces[0].max, second = pieces[1].max;
+    const Stored* from = row.weights + u * s.wb + v;
+    const auto factor = [&](int k) { return k <= row.shift ? first : second; };
+    if (s.wb % PieceGrid::run == 0) {
+      float eight[PieceGrid::run];
+      load_eight(from, eight);
+#pragma unroll
+      for (int k = 0; k < PieceGrid::run; ++k) weights[k + 1] = eight[k] * factor(k);
+    } else {
+#pragma unroll
+      for (int k = 0; k < PieceGrid::run; ++k) weights[k + 1] = v + k < s.wb ? to_float(from[k]) * factor(k) : 0.f;
+    }
+  }
   __device__ __forceinline__ float at(const Shape& s, int y, int x, int u, int v) const {
     const Row row = row_at(s, y, x);
     return row.exists() ? weight(s, row, u, v) : 0.f;
@@ -96,7 +114,8 @@ __device__ __forceinline__ float weigh(const Shape& s, unsigned counted, float (
   const float max = fold_across(values, [](float a, float b) { return fmaxf(a, b); });
   const float finite = fmaxf(max, -3.4028234e38f);  // an empty piece's weights are 0
 #pragma unroll
-  for (int k = 0; k < PieceGrid::run; ++k) totals[k] = __expf(totals[k] - __shfl_sync(~0u, finite, k, PieceGrid::run));
+  for (int k = 0; k < PieceGrid::run; ++k)
+    totals[k] = exponential(totals[k] - __shfl_sync(~0u, finite, k, PieceGrid::run));
   return max;
 }
 
@@ -117,17 +136,17 @@ static __global__ void summarise_pieces(Piece* all_pieces, PieceGrid grid, Rect 
   float own_max = -kInfinity, own_sum = 0;
   for (int i = threadIdx.x; i < count; i += kRowThreads) {
     const Piece piece = pieces[i];
-    if (piece.max > own_max) own_sum *= __expf(own_max - piece.max), own_max = piece.max;
-    if (piece.sum != 0) own_sum += piece.sum * __expf(piece.max - own_max);
+    if (piece.max > own_max) own_sum *= exponential(own_max - piece.max), own_max = piece.max;
+    if (piece.sum != 0) own_sum += piece.sum * exponential(piece.max - own_max);
   }
   const RowTotal total = fold_row(own_max, own_sum, in.kept(s), room);
   const float factor = Attention::factor(total.sum);
   for (int i = threadIdx.x; i < count; i += kRowThreads)
-    pieces[i].max = pieces[i].sum == 0 ? 0.f : __expf(pieces[i].max - total.max) * factor;
+    pieces[i].max = pieces[i].sum == 0 ? 0.f : exponential(pieces[i].max - total.max) * factor;
   __syncthreads();
   const int shift = (p % s.wf - positions.x0) % PieceGrid::run;
   for (int tile = threadIdx.x; tile < background.count(); tile += kRowThreads) {
-    float most = __expf(total.largest - total.max) * factor;
+    float most = exponential(total.largest - total.max) * factor;
     if (tile < background.whole() && most == most) {
       most = 0;
       const int u0 = tile / background.across() * kTile, v0 = tile % background.across() * kTile;

@@ -98,6 +98,13 @@ __device__ __forceinline__ uint32_t to_tf32(float value) {
 }
 
 // Barriers of some warps of a block, ids 1 to 15: opens when `threads` threads have come. arrive does not wait.
+// 2 to the power of x; what would be subnormal is 0.
+__device__ __forceinline__ float exp2_approx(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 __device__ __forceinline__ void named_barrier_sync(int id, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/element.h"
+#include "common/ptx.h"
 #include "common/reduce.h"
 #include "common/samples.h"
 #include "common/tiles.h"
@@ -92,6 +93,31 @@ __device__ __forceinline__ float scaled(const Shape& s, float score) {
   return __fmul_rn(s.softmax_scale, score);
 }
 
+constexpr int kChunk = 8;  // positions of a background row whose maximum is kept
+__host__ __device__ inline int chunks_across(const Shape& s) {
+  return (s.wb + kChunk - 1) / kChunk;
+}
+
+// use(score) of eight positions of a background row; `none` where there are none, or they may not be copied.
+template <class Use>
+__device__ __forceinline__ void load_scores(const float* row, const RowInputs& in, const Shape& s, int q, int count,
+                                            float (&values)[kChunk], float none, const Use& use) {
+  if (s.wb % kChunk == 0) {
+    load_eight(row + q, values);
+    const uint2 valid = *reinterpret_cast<const uint2*>(in.valid + q);
+#pragma unroll
+    for (int k = 0; k < kChunk; ++k) values[k] = (k < 4 ? valid.x : valid.y) >> k % 4 * 8 & 1 ? use(values[k]) : none;
+  } else {
+#pragma unroll
+    for (int k = 0; k < kChunk; ++k) values[k] = k < count && in.valid[q + k] ? use(row[q + k]) : none;
+  }
+}
+
+// As __expf, but what would be subnormal is 0, which spares the steps around it.
+__device__ __forceinline__ float exponential(float x) {
+  return exp2_approx(x * 1.4426950408889634f);
+}
+
 // The attention of a strip: its propagated scores, and of every row the maximum and the sum of the exponentials. A row
 // that is not asked for has the sum 0, and its scores are not written.
 struct Attention {
@@ -110,7 +136,7 @@ struct Attention {
   // What the exponentials of a row are multiplied with. NaN stays NaN.
   static __device__ __forceinline__ float factor(float sum) { return sum == 0 ? 0.f : 1 / sum; }
   __device__ __forceinline__ float weight(const Shape& s, float score, float max_of_row, float factor_of_row) const {
-    return __expf(scaled(s, score) - max_of_row) * factor_of_row;
+    return exponential(scaled(s, score) - max_of_row) * factor_of_row;
   }
   // From position (y, x) to (u, v).
   __device__ __forceinline__ float at(const Shape& s, int y, int x, int u, int v) const {
@@ -130,33 +156,22 @@ struct Attention {
     if (!positions.contains(y, x) || sum[p] == 0) return {nullptr, 0.f, 0.f};
     return {row(s, y, x), max[p], factor(sum[p])};
   }
-  // To position (u, v).
-  __device__ __forceinline__ float weight(const Shape& s, const Row& row, int u, int v) const {
+  // To eight positions of a background row, of which `count` exist.
+  __device__ __forceinline__ void load_chunk(const Shape& s, const Row& row, int q, int count,
+                                             float (&weights)[kChunk]) const {
+    load_scores(row.scores, in, s, q, count, weights, 0.f,
+                [&](float score) { return weight(s, score, row.max, row.factor); });
+  }
+  // To the position in front of (u, v), and to the eight from there on; 0 where the row has none. v: a multiple of 8.
+  __device__ __forceinline__ void load_nine(const Shape& s, const Row& row, int u, int v, float (&weights)[9]) const {
     const int q = u * s.wb + v;
-    return in.valid[q] ? weight(s, row.scores[q], row.max, row.factor) : 0.f;
+    weights[0] = v > 0 && in.valid[q - 1] ? weight(s, row.scores[q - 1], row.max, row.factor) : 0.f;
+    float eight[kChunk];
+    load_chunk(s, row, q, min(kChunk, s.wb - v), eight);
+#pragma unroll
+    for (int k = 0; k < kChunk; ++k) weights[k + 1] = eight[k];
   }
 };
-
-constexpr int kChunk = 8;  // positions of a background row whose maximum is kept
-__host__ __device__ inline int chunks_across(const Shape& s) {
-  return (s.wb + kChunk - 1) / kChunk;
-}
-
-// Eight scaled scores of a background row, -inf where there are none or they may not be copied.
-__device__ __forceinline__ void load_chunk(const float* row, const RowInputs& in, const Shape& s, int q, int count,
-                                           float (&z)[kChunk]) {
-  if (s.wb % kChunk == 0) {
-    const float4 first = *reinterpret_cast<const float4*>(row + q),
-                 second = *reinterpret_cast<const float4*>(row + q + 4);
-    z[0] = first.x, z[1] = first.y, z[2] = first.z, z[3] = first.w;
-    z[4] = second.x, z[5] = second.y, z[6] = second.z, z[7] = second.w;
-  } else {
-#pragma unroll
-    for (int k = 0; k < kChunk; ++k) z[k] = k < count ? row[q + k] : 0.f;
-  }
-#pragma unroll
-  for (int k = 0; k < kChunk; ++k) z[k] = k < count && in.valid[q + k] ? scaled(s, z[k]) : -kInfinity;
-}
 
 // What the attention of a row towards a tile of the background's grid is at most. The tile's positions and the one in
 // front of each touch two chunks in nine rows; tiles of left-over positions are not looked at.
@@ -182,9 +197,9 @@ __device__ __forceinline__ RowTotal fold_row(float own_max, float own_sum, int k
   total.largest = fold_block(own_max, room, [](float a, float b) { return fmaxf(a, b); });
   // Where nothing is valid every exponential is left out, and the sum is 0 or that of the masked ones.
   total.max = kept > 0 ? fmaxf(total.largest, 0.f) : total.largest == -kInfinity ? 0.f : total.largest;
-  const float part = own_sum == 0 ? 0.f : own_sum * __expf(own_max - total.max);
+  const float part = own_sum == 0 ? 0.f : own_sum * exponential(own_max - total.max);
   total.sum = fold_block(part, room, [](float a, float b) { return a + b; });
-  if (kept > 0) total.sum += kept * __expf(-total.max);
+  if (kept > 0) total.sum += kept * exponential(-total.max);
   return total;
 }
 
@@ -199,9 +214,9 @@ static __global__ void summarise_rows(const float* scores, Rect positions, RowIn
                                       RowSummary to, RowOutputs out) {
   __shared__ float room[kRowThreads / 32];
   in = in.of_sample(s), out = out.of_sample(s);
-  const int p = row_position(positions, s, blockIdx.x), chunks = chunks_across(s), all = s.hb * chunks;
+  const int p = row_position(positions, s, blockIdx.x), chunks = chunks_across(s);
   const float* row = of_sample(scores, s) + static_cast<size_t>(blockIdx.x) * s.row_stride;
-  float* chunk_max = of_sample(to.chunk_max, s) + static_cast<size_t>(blockIdx.x) * all;
+  float* chunk_max = of_sample(to.chunk_max, s) + static_cast<size_t>(blockIdx.x) * s.hb * chunks;
   float* bounds = of_sample(to.bounds, s) + static_cast<size_t>(blockIdx.x) * background.count();
   const bool wanted = in.wanted[p];
   if (out.offsets) write_largest(wanted ? find_largest(row, in, s) : Largest{-kInfinity, s.Q}, wanted, s, p, out);
@@ -211,22 +226,23 @@ static __global__ void summarise_rows(const float* scores, Rect positions, RowIn
     return;
   }
   float own_max = -kInfinity, own_sum = 0;
-  for (int item = threadIdx.x; item < all; item += kRowThreads) {
+  for (int item = threadIdx.x; item < s.hb * chunks; item += kRowThreads) {
     const int u = item / chunks, v = item % chunks * kChunk;
     float z[kChunk], most = -kInfinity;
-    load_chunk(row, in, s, u * s.wb + v, min(kChunk, s.wb - v), z);
+    load_scores(row, in, s, u * s.wb + v, min(kChunk, s.wb - v), z, -kInfinity,
+                [&](float score) { return scaled(s, score); });
 #pragma unroll
     for (int k = 0; k < kChunk; ++k) most = fmaxf(most, z[k]);
     chunk_max[item] = most;
-    if (most > own_max) own_sum *= __expf(own_max - most), own_max = most;
+    if (most > own_max) own_sum *= exponential(own_max - most), own_max = most;
 #pragma unroll
     for (int k = 0; k < kChunk; ++k)
-      if (z[k] != -kInfinity) own_sum += __expf(z[k] - own_max);
+      if (z[k] != -kInfinity) own_sum += exponential(z[k] - own_max);
   }
   const RowTotal total = fold_row(own_max, own_sum, in.kept(s), room);
   const float factor = Attention::factor(total.sum);
   for (int tile = threadIdx.x; tile < background.count(); tile += kRowThreads)
-    bounds[tile] = __expf(largest_of_tile(chunk_max, background, tile, total.largest, s) - total.max) * factor;
+    bounds[tile] = exponential(largest_of_tile(chunk_max, background, tile, total.largest, s) - total.max) * factor;
   if (threadIdx.x == 0) out.max[p] = total.max, out.sum[p] = total.sum;
 }
 

@@ -42,11 +42,18 @@ struct TileTable {
     return true;
   }
 
+  GICA_HOST_DEVICE bool is_whole(int i, int j) const {
+    return i - box.y0 < down() * kTile && j - box.x0 < across() * kTile;
+  }
+
   // Where a grid position of the box lies: tile * 64 + slot.
   GICA_HOST_DEVICE int find(int i, int j) const {
-    const int y = i - box.y0, x = j - box.x0;
-    if (y < down() * kTile && x < across() * kTile)
-      return (y / kTile * across() + x / kTile) * kTileSize + y % kTile * kTile + x % kTile;
+    const unsigned row = i - box.y0, column = j - box.x0;
+    if (is_whole(i, j)) {
+      const unsigned tile = row / kTile * across() + column / kTile;
+      return tile * kTileSize + row % kTile * kTile + column % kTile;
+    }
+    const int y = row, x = column;
     const int first = whole() * kTileSize;
     if (y >= down() * kTile) return first + (y - down() * kTile) * box.width() + x;
     const int rows = (box.height() - down() * kTile) * box.width();

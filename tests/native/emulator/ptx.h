@@ -1,6 +1,9 @@
 // The functions of csrc/cuda/common/ptx.h for the emulator.
 #pragma once
 
+#include <cmath>
+#include <limits>
+
 #include "emulator/barriers.h"
 #include "emulator/copies.h"
 #include "emulator/matrix.h"
@@ -47,6 +50,11 @@ inline void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
 inline uint32_t to_tf32(float value) {
   const uint32_t bits = emulator::bits_of<uint32_t>(value);
   return value != value ? 0x7FFFFFFFu : (bits + 0x1000u) & 0xFFFFE000u;
+}
+
+inline float exp2_approx(float x) {
+  const float y = std::exp2(x);
+  return y < std::numeric_limits<float>::min() ? 0.f : y;
 }
 
 inline void named_barrier_sync(int id, int threads, Site site = Site::here()) {
