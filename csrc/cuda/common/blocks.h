@@ -138,8 +138,8 @@ __device__ __forceinline__ bool may_live(const float* bounds, const Rect& positi
 // tiles of the launch's first sample. A: Attention, or what stands for it (pieces.h).
 template <class E, class A>
 __global__ __launch_bounds__(kGatherThreads, 4) void gather_blocks(A attention, const float* bounds, BlockGrid grid,
-                                                                Shape s, typename E::Stored* blocks, int* live,
-                                                                uint8_t* map) {
+                                                                   Shape s, typename E::Stored* blocks, int* live,
+                                                                   uint8_t* map) {
   __shared__ GridPosition f[kTileSize], b[kTileSize];
   const int f_tile = blockIdx.x / grid.across(), b_tile = blockIdx.x % grid.across();
   attention = attention.of_sample(s), bounds = of_sample(bounds, s);
@@ -173,8 +173,8 @@ __global__ __launch_bounds__(kGatherThreads, 4) void gather_blocks(A attention, 
 // The same where the map is known, without a test of the values. `map` too is that of the launch's first sample.
 template <class E>
 __global__ __launch_bounds__(kGatherThreads, 4) void gather_live_blocks(Attention attention, BlockGrid grid, Shape s,
-                                                                     const uint8_t* map, typename E::Stored* blocks,
-                                                                     int* live) {
+                                                                        const uint8_t* map, typename E::Stored* blocks,
+                                                                        int* live) {
   __shared__ GridPosition f[kTileSize], b[kTileSize];
   const int f_tile = blockIdx.x / grid.across(), b_tile = blockIdx.x % grid.across();
   list_positions(grid.foreground, f_tile, f);

@@ -16,14 +16,18 @@ template <class E>
 constexpr int kDepth = 128 / static_cast<int>(sizeof(typename E::Stored));  // elements of depth in one step
 
 // A tile of an operand: `rows` rows (columns, for B) by one step of depth.
-template <class E, int rows, Lines lines>
+template <class E, int rows_, Lines lines>
 struct OperandTile {
   using Stored = typename E::Stored;
   static constexpr bool along = lines == Lines::along_depth;
+  static constexpr int rows = rows_;
   static constexpr int count = along ? rows : kDepth<E>, length = along ? kDepth<E> : rows;
   // Eight lines start in eight different groups of banks.
   static constexpr int stride = length + (!along && sizeof(Stored) == 4 ? 8 : kPerCopy<E>);
   static constexpr int elements = count * stride;
+
+  // Where 16 bytes of a line lie.
+  static __device__ __forceinline__ int place(int line, int piece) { return line * stride + piece * kPerCopy<E>; }
 
   // source(step, line, column) is where 16 bytes are copied from, or null for zeros.
   template <int threads, class Source>
@@ -32,7 +36,7 @@ struct OperandTile {
     for (int i = threadIdx.x; i < count * copies; i += threads) {
       const int line = i / copies, column = i % copies * kPerCopy<E>;
       const Stored* from = source(step, line, column);
-      cp_async_16(tile + line * stride + column, from, from != nullptr);
+      cp_async_16(tile + place(line, i % copies), from, from != nullptr);
     }
   }
 

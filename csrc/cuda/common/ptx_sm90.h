@@ -127,6 +127,11 @@ __device__ __forceinline__ uint64_t wgmma_descriptor(const void* tile) {
   return static_cast<uint64_t>((shared_address(tile) & 0x3FFFF) >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62;
 }
 
+// A descriptor of another part of shared memory: what is added stays within the lower half.
+__device__ __forceinline__ uint64_t wgmma_moved(uint64_t descriptor, int by) {
+  return (descriptor & 0xFFFFFFFF00000000) | (static_cast<uint32_t>(descriptor) + by);
+}
+
 // Products run on when their instruction is past. This keeps the compiler from moving what it does with accumulators
 // across what orders them.
 template <int Count>
@@ -161,14 +166,14 @@ __device__ __forceinline__ void wgmma_wait(float (&d)[Count]) {
 #define GICA_LIST_120 \
   GICA_LIST_60 GICA_LIST_TEN(6) GICA_LIST_TEN(7) GICA_LIST_TEN(8) GICA_LIST_TEN(9) GICA_LIST_TEN(10) GICA_LIST_TEN(11)
 #define GICA_LIST_OF_32 GICA_LIST_30 "%30,%31"
-#define GICA_LIST_OF_12 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11"
+#define GICA_LIST_OF_36 GICA_LIST_30 "%30,%31,%32,%33,%34,%35"
 #define GICA_LIST_OF_64 GICA_LIST_60 "%60,%61,%62,%63"
 #define GICA_LIST_OF_128 GICA_LIST_120 GICA_LIST_8(120, 121, 122, 123, 124, 125, 126, 127)
 
 #define GICA_IN_OUT_4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define GICA_IN_OUT_16(i) GICA_IN_OUT_4(i), GICA_IN_OUT_4(i + 4), GICA_IN_OUT_4(i + 8), GICA_IN_OUT_4(i + 12)
 #define GICA_IN_OUT_32(i) GICA_IN_OUT_16(i), GICA_IN_OUT_16(i + 16)
-#define GICA_IN_OUT_12(i) GICA_IN_OUT_4(i), GICA_IN_OUT_4(i + 4), GICA_IN_OUT_4(i + 8)
+#define GICA_IN_OUT_36(i) GICA_IN_OUT_32(i), GICA_IN_OUT_4(i + 32)
 #define GICA_IN_OUT_64(i) GICA_IN_OUT_32(i), GICA_IN_OUT_32(i + 32)
 #define GICA_IN_OUT_128(i) GICA_IN_OUT_64(i), GICA_IN_OUT_64(i + 64)
 
@@ -183,23 +188,23 @@ __device__ __forceinline__ void wgmma_wait(float (&d)[Count]) {
                  : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));                                              \
   }
 GICA_WGMMA(bf16, 64, 32, 32, 33, 34)
-GICA_WGMMA(bf16, 24, 12, 12, 13, 14)
+GICA_WGMMA(bf16, 72, 36, 36, 37, 38)
 GICA_WGMMA(bf16, 128, 64, 64, 65, 66)
 GICA_WGMMA(bf16, 256, 128, 128, 129, 130)
 GICA_WGMMA(f16, 64, 32, 32, 33, 34)
-GICA_WGMMA(f16, 24, 12, 12, 13, 14)
+GICA_WGMMA(f16, 72, 36, 36, 37, 38)
 GICA_WGMMA(f16, 128, 64, 64, 65, 66)
 GICA_WGMMA(f16, 256, 128, 128, 129, 130)
 #undef GICA_WGMMA
 #undef GICA_IN_OUT_128
 #undef GICA_IN_OUT_64
-#undef GICA_IN_OUT_12
+#undef GICA_IN_OUT_36
 #undef GICA_IN_OUT_32
 #undef GICA_IN_OUT_16
 #undef GICA_IN_OUT_4
 #undef GICA_LIST_OF_128
 #undef GICA_LIST_OF_64
-#undef GICA_LIST_OF_12
+#undef GICA_LIST_OF_36
 #undef GICA_LIST_OF_32
 #undef GICA_LIST_120
 #undef GICA_LIST_60

@@ -12,7 +12,6 @@ struct Run {
   static constexpr int length = K::run;
   float patch_two[length + 2], patch_one[length + 2];  // row sums of the last two steps together, of the last
   float score_two[length], score_one[length];          // the same of the row-major sums
-  unsigned reach;                                      // bit m: a patch may reach to the left; 16 + m: to the right
 };
 
 template <class K>
@@ -20,12 +19,15 @@ class RunsOfThread {
  public:
   static constexpr int run = K::run, halo = K::halo;
 
-  __device__ __forceinline__ RunsOfThread(const float* tile, const float* norms, const uint8_t* flags)
-      : tile_(tile), norms_(norms), flags_(flags) {
+  // In shared memory. Threads have a word of `reach` for each of their runs, and of `last`, where the shape has room
+  // for it, one for each element.
+  __device__ __forceinline__ RunsOfThread(const float* tile, const float* norms, const uint8_t* flags, unsigned* reach,
+                                          float* last)
+      : tile_(tile), norms_(norms), flags_(flags), reach_(reach + threadIdx.x), last_(last + threadIdx.x) {
 #pragma unroll
     for (int r = 0; r < K::runs_each; ++r)
 #pragma unroll
-      for (int k = 0; k < run; ++k) runs_[r].score_two[k] = runs_[r].score_one[k] = 0;
+      for (int k = 0; k < run; ++k) runs_[r].score_two[k] = last_score(r, k) = 0;
   }
 
   __device__ __forceinline__ static int first_row(int index) { return index / K::runs_across * run; }
@@ -38,13 +40,13 @@ class RunsOfThread {
       const int index = index_of(r);
       const uint8_t* rows = flags_ + first_row(index) + halo - 1;
       const uint8_t* columns = flags_ + K::tile_rows + run + first_column(index) + halo - 1;
-      unsigned reach = 0;
+      unsigned reach = 0;  // bit m: a patch may reach to the left; 16 + m: to the right
 #pragma unroll
       for (int m = 0; m < run + 2; ++m) {
         const unsigned both = rows[m] & columns[m];
         reach |= (both & 1) << m | (both >> 1 & 1) << (16 + m);
       }
-      runs_[r].reach = reach;
+      reach_[r * K::threads] = reach;
     }
   }
 
@@ -56,7 +58,7 @@ class RunsOfThread {
       Run<K>& state = runs_[r];
       const int index = index_of(r);
       float sums[run + 2];
-      row_sums(state, index, sums);
+      row_sums(reach_[r * K::threads], index, sums);
       if (tap < 0) {
 #pragma unroll
         for (int m = 0; m < run + 2; ++m) state.patch_two[m] = sums[m];
@@ -71,12 +73,42 @@ class RunsOfThread {
           scores[m] = (state.patch_two[m] + sums[m]) * norms[m];
           state.patch_two[m] = state.patch_one[m] + sums[m], state.patch_one[m] = sums[m];
         }
-        finish(state, index, is_real(r), scores);
+        finish(r, index, is_real(r), scores);
+      }
+    }
+  }
+
+  // Row-major sums of a run, then column-major ones: the finished scores of the pair of rows before.
+  template <bool fuse>
+  __device__ __forceinline__ void finish(int r, int index, const float (&scores)[run + 2], const Walk& walk,
+                                         const WalkCell& cell, float (&totals)[run]) {
+    const int i0 = first_row(index), c0 = first_column(index);
+#pragma unroll
+    for (int k = 0; k < run; ++k) totals[k] = fuse ? scores[k] + scores[k + 1] + scores[k + 2] : scores[k + 1];
+    if constexpr (fuse) {
+      if (cell.end_f >= 0 || cell.end_b >= 0) {
+#pragma unroll
+        for (int k = 0; k < run; ++k)
+          if (walk.x + i0 + k == cell.end_f || walk.v + c0 + k == cell.end_b) totals[k] = 0;
+      }
+#pragma unroll
+      for (int k = 0; k < run; ++k) {
+        float &two = runs_[r].score_two[k], &one = last_score(r, k);
+        const float three = two + totals[k];
+        two = one + totals[k], one = totals[k];
+        totals[k] = three;
       }
     }
   }
 
  private:
+  __device__ __forceinline__ float& last_score(int r, int k) {
+    if constexpr (K::Multiply::scores_in_shared)
+      return last_[(r * run + k) * K::threads];
+    else
+      return runs_[r].score_one[k];
+  }
+
   // Some threads have a run too many: it is the last one again, which has no elements of its own.
   __device__ __forceinline__ static int index_of(int r) {
     return is_real(r) ? threadIdx.x + r * K::threads : K::runs - 1;
@@ -85,12 +117,12 @@ class RunsOfThread {
     return static_cast<int>(threadIdx.x) + r * K::threads < K::runs;
   }
 
-  __device__ __forceinline__ void row_sums(const Run<K>& state, int index, float (&sums)[run + 2]) const {
+  __device__ __forceinline__ void row_sums(unsigned reach, int index, float (&sums)[run + 2]) const {
     const float* at = tile_ + (first_row(index) + halo) * K::stride + first_column(index) + halo;
     const auto product = [&](int m) { return at[(m - 1) * (K::stride + 1)]; };
     constexpr unsigned one_way = (1u << (run + 2)) - 1, everywhere = one_way | one_way << 16;
     float before = product(-1), here = product(0);
-    if (state.reach == everywhere) {
+    if (reach == everywhere) {
 #pragma unroll
       for (int m = 0; m < run + 2; ++m) {
         const float next = product(m + 1);
@@ -101,7 +133,7 @@ class RunsOfThread {
 #pragma unroll
       for (int m = 0; m < run + 2; ++m) {
         const float next = product(m + 1);
-        sums[m] = here + (state.reach >> m & 1 ? before : 0.f) + (state.reach >> (16 + m) & 1 ? next : 0.f);
+        sums[m] = here + (reach >> m & 1 ? before : 0.f) + (reach >> (16 + m) & 1 ? next : 0.f);
         before = here, here = next;
       }
     }
@@ -109,6 +141,8 @@ class RunsOfThread {
 
   const float *tile_, *norms_;
   const uint8_t* flags_;
+  unsigned* reach_;
+  float* last_;
   Run<K> runs_[K::runs_each];
 };
 
@@ -121,28 +155,6 @@ __device__ __forceinline__ OwnElements own_elements(int index, const Walk& walk,
   const int i0 = RunsOfThread<K>::first_row(index), c0 = RunsOfThread<K>::first_column(index);
   const int rows_left = strip.x1 - walk.x - i0, columns_left = min(K::columns, s.wb - walk.v) - c0;
   return {max(0, -c0), min(K::run, min(rows_left, columns_left))};
-}
-
-// Row-major sums of a run, then column-major ones: the finished scores of the pair of rows before.
-template <class K, bool fuse>
-__device__ __forceinline__ void finish_run(Run<K>& state, int index, const float (&scores)[K::run + 2],
-                                           const Walk& walk, const WalkCell& cell, float (&totals)[K::run]) {
-  const int i0 = RunsOfThread<K>::first_row(index), c0 = RunsOfThread<K>::first_column(index);
-#pragma unroll
-  for (int k = 0; k < K::run; ++k) totals[k] = fuse ? scores[k] + scores[k + 1] + scores[k + 2] : scores[k + 1];
-  if (fuse && (cell.end_f >= 0 || cell.end_b >= 0)) {
-#pragma unroll
-    for (int k = 0; k < K::run; ++k)
-      if (walk.x + i0 + k == cell.end_f || walk.v + c0 + k == cell.end_b) totals[k] = 0;
-  }
-  if (fuse) {
-#pragma unroll
-    for (int k = 0; k < K::run; ++k) {
-      const float three = state.score_two[k] + totals[k];
-      state.score_two[k] = state.score_one[k] + totals[k], state.score_one[k] = totals[k];
-      totals[k] = three;
-    }
-  }
 }
 
 // Where the run's elements of the step's pair of rows go: the row of the strip, and which are its own, a bit each.

@@ -10,27 +10,40 @@
 // column-major propagation leaves the map at the bottom, the walk's base jumps to the top of the next column.
 #pragma once
 
-#include <type_traits>
-
 #include "common/reduce.h"
 #include "common/runs.h"
 
 namespace gica::cuda {
 
+// One step of depth of an operand: the rows of a map from flat position `first` on. A thread copies the same piece of
+// every so many rows, a multiple of the 8 after which their places repeat.
+template <class K, class Tile>
+__device__ __forceinline__ void load_operand(const typename K::Stored* map, int size, int first, int depth, int step,
+                                             typename K::Stored* tile) {
+  using E = typename K::E;
+  constexpr int pieces = kDepth<E> / kPerCopy<E>, together = K::threads / pieces;
+  static_assert(K::threads % pieces == 0 && together % 8 == 0);
+  const unsigned thread = threadIdx.x;
+  const int row = thread / pieces, piece = thread % pieces, c = step * kDepth<E> + piece * kPerCopy<E>;
+  const unsigned exist = c < depth ? size : 0;
+  unsigned at = static_cast<unsigned>(first + row) * depth + c;
+  tile += Tile::place(row, piece);
+#pragma unroll 1
+  for (int more = row; more < Tile::rows; more += together) {
+    cp_async_16(tile, map + at, static_cast<unsigned>(first + more) < exist);
+    at += together * depth, tile += together * Tile::stride;
+  }
+}
+
 // Brings in the operands of a step whose tiles begin, with halo, at flat positions p and q. Zeros lie outside the maps.
 template <class K>
 __device__ __forceinline__ void load_operands(const typename K::Stored* f, const typename K::Stored* b, const Shape& s,
                                               int p, int q, typename K::Stored* operands) {
-  const auto source = [depth = s.depth](const typename K::Stored* map, int size, int first) {
-    return [=](int step, int line, int column) -> const typename K::Stored* {
-      const int position = first + line, c = step * kDepth<typename K::E> + column;
-      return position >= 0 && position < size && c < depth ? map + static_cast<size_t>(position) * depth + c : nullptr;
-    };
-  };
+#pragma unroll 1
   for (int step = 0; step < K::steps(s.depth); ++step) {
-    K::Background::template load<K::threads>(operands + step * K::step_elements, source(b, s.Q, q), step);
-    K::Foreground::template load<K::threads>(operands + step * K::step_elements + K::Background::elements,
-                                             source(f, s.P, p), step);
+    load_operand<K, typename K::Background>(b, s.Q, q, s.depth, step, operands + step * K::step_elements);
+    load_operand<K, typename K::Foreground>(f, s.P, p, s.depth, step,
+                                            operands + step * K::step_elements + K::Background::elements);
   }
   cp_async_commit();
 }
@@ -84,24 +97,23 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
   auto* const operands = reinterpret_cast<typename K::Stored*>(shared + K::operand_offset);
   // In shared memory, since registers are what runs short.
   __shared__ Walk walk;
-  __shared__ WalkCell shared_cell;
-  __shared__ WalkArguments<typename K::E> shared_arguments;
+  __shared__ WalkCell cell;
+  __shared__ WalkArguments<typename K::E> a;
   constexpr size_t kAnyThread = 32 * sizeof(int);  // reduce.h
-  static_assert(sizeof walk + sizeof shared_cell + sizeof shared_arguments + kAnyThread <= kDynamicSharedAlignment);
+  static_assert(sizeof walk + sizeof cell + sizeof a + kAnyThread <= kDynamicSharedAlignment);
 
   if (threadIdx.x == 0) {
     walk = walk_of_block<K>(s, strip);
-    if constexpr (K::Multiply::pointers_in_shared) shared_arguments = first.of_sample(s);
+    a = first.of_sample(s);
   }
   __syncthreads();
-  const WalkArguments<typename K::E> own_arguments = first.of_sample(s);
-  const auto& a = K::Multiply::pointers_in_shared ? shared_arguments : own_arguments;
   if (!walk_wanted<K>(walk, s, strip, a.wanted)) return;
 
   const auto load = [&](const WalkCell& cell, int tap) {
     load_operands<K>(a.f, a.b, s, cell.p + tap * s.wf - K::halo, cell.q + tap * s.wb - K::halo, operands);
   };
-  RunsOfThread<K> runs(tile, norms, flags);
+  RunsOfThread<K> runs(tile, norms, flags, reinterpret_cast<unsigned*>(shared + K::reach_offset),
+                       reinterpret_cast<float*>(shared + K::last_offset));
   // Every pair of rows takes the tiles of its three taps; under the pair before, two of them are known.
   int step = fuse ? -1 : 0, tap = -1;
   load(walk.cell(step, s), tap);
@@ -120,18 +132,13 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
         if (threadIdx.x % 32 == 0) valid.bits[step & 1][1 + threadIdx.x / 32] = word;
       }
       if (tap == -1) note_reach<K>(here, s, flags);
-      if (threadIdx.x == 0) shared_cell = here;
+      if (threadIdx.x == 0) cell = here;
     }
     K::Multiply::multiply(operands, K::steps(s.depth), [&](int q, int p, float first, float second) {
       tile[p * K::stride + q] = first;
       tile[(p + 1) * K::stride + q] = second;
     });
     __syncthreads();
-    // The step's cell is read from shared memory wherever it is needed, or for float32 worked out anew: of the two,
-    // what leaves the compiler the registers it needs.
-    constexpr bool anew = std::is_same_v<typename K::E, Float32>;
-    const WalkCell worked_out = anew ? walk.cell(step, s) : WalkCell{};
-    const WalkCell& cell = anew ? worked_out : shared_cell;
     const bool last = tap == 1 && step == (fuse ? walk.count : walk.count - 1);
     int next_tap = tap + 1;
     if (tap == 1) {
@@ -142,7 +149,7 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
     if (!last) load(tap == 1 ? walk.cell(step + 1, s) : cell, next_tap);
     if (tap == -1) runs.start();
     const bool past_end = cell.p < K::halo || cell.p + K::rows + K::halo > s.P;
-    runs.add(tap, [&](Run<K>& state, int index, bool real, float (&scores)[K::run + 2]) {
+    runs.add(tap, [&](int r, int index, bool real, float (&scores)[K::run + 2]) {
       if (past_end) {
         const int p = cell.p + RunsOfThread<K>::first_row(index) - 1;
 #pragma unroll
@@ -154,7 +161,7 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
         __syncwarp();  // what follows is worked out anew: kept, it would cost registers
       }
       float totals[K::run];
-      finish_run<K, fuse>(state, index, scores, walk, cell, totals);
+      runs.template finish<fuse>(r, index, scores, walk, cell, totals);
       const int finished = fuse ? step - 1 : step;
       if constexpr (walked == Walked::weights) {
         if (finished >= 0) store_weights<K>(index, real, walk, finished, s, strip, valid, totals, a.weights, a.pieces);
@@ -162,8 +169,8 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
         if (finished >= 0)
           Finished<K>(index, walk, finished, s, strip).store(totals, a.propagated, [](float x) { return x; });
       }
-      // Runs one after the other: what two of them need at once does not fit the registers.
-      if constexpr (walked == Walked::weights) __syncwarp();
+      // Runs one after the other, where what two of them need at once does not fit the registers.
+      if constexpr (walked == Walked::weights || K::Multiply::scores_in_shared) __syncwarp();
     });
     if (last) return;
     if (tap == 1) ++step;

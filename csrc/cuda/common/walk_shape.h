@@ -32,14 +32,16 @@ struct WalkShape {
     uint32_t bits[2][words + 2];
   };
 
-  // Shared memory: the tile of products, norms, flags, operands. What a run reads of its tile before its own columns
-  // may lie in front of the tile.
+  // Shared memory: the tile of products, norms, flags, what threads keep of their runs (runs.h), operands. What a run
+  // reads of its tile before its own columns may lie in front of the tile.
   static constexpr int tile_offset = run * 4, norm_offset = tile_offset + tile_rows * stride * 4;
   static constexpr int flag_offset = norm_offset + (tile_columns + run) * 4;
   static constexpr int valid_offset = (flag_offset + tile_rows + tile_columns + 2 * run + 3) / 4 * 4;
+  static constexpr int reach_offset = valid_offset + static_cast<int>(sizeof(ValidColumns));
+  static constexpr int last_offset = reach_offset + runs_each * threads * 4;
+  static constexpr int last_bytes = Multiply::scores_in_shared ? runs_each * run * threads * 4 : 0;
   static constexpr int operand_offset =
-      (valid_offset + static_cast<int>(sizeof(ValidColumns)) + Multiply::alignment - 1) / Multiply::alignment *
-      Multiply::alignment;
+      (last_offset + last_bytes + Multiply::alignment - 1) / Multiply::alignment * Multiply::alignment;
   static constexpr int step_elements = Background::elements + Foreground::elements;
   GICA_HOST_DEVICE static constexpr int steps(int depth) { return (depth + kDepth<E> - 1) / kDepth<E>; }
   static constexpr int shared_bytes(int depth) {

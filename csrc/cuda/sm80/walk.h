@@ -13,7 +13,7 @@ struct WarpProduct {
   using Background = OperandTile<E, columns, Lines::along_depth>;
   using Foreground = OperandTile<E, rows, Lines::along_depth>;
   static constexpr int alignment = 16;
-  static constexpr bool pointers_in_shared = false;  // what leaves the compiler the registers it needs
+  static constexpr bool scores_in_shared = false;
   static constexpr int unit_tiles = 3, units_across = rows / (8 * unit_tiles), units = columns / 16 * units_across;
 
   // Before the barrier behind which others read them.

@@ -8,21 +8,12 @@
 namespace gica::cuda {
 
 // Rows of 64 elements, their pieces of 16 bytes in the order in which the products of four warps look for them.
-template <class E, int rows>
+template <class E, int rows_>
 struct SwizzledTile {
-  using Stored = typename E::Stored;
-  static constexpr int elements = rows * kDepth<E>;
+  static constexpr int rows = rows_, stride = kDepth<E>, elements = rows * stride;
   static_assert(kDepth<E> == 64 && rows % 8 == 0, "whole atoms of 8 rows of 128 bytes");
-
-  // As OperandTile's.
-  template <int threads, class Source>
-  static __device__ __forceinline__ void load(Stored* tile, const Source& source, int step) {
-#pragma unroll 1
-    for (int i = threadIdx.x; i < rows * 8; i += threads) {
-      const int line = i / 8, piece = i % 8;
-      const Stored* from = source(step, line, piece * kPerCopy<E>);
-      cp_async_16(tile + line * kDepth<E> + (piece ^ line % 8) * kPerCopy<E>, from, from != nullptr);
-    }
+  static __device__ __forceinline__ int place(int row, int piece) {
+    return row * stride + (piece ^ row % 8) * kPerCopy<E>;
   }
 };
 
@@ -33,8 +24,8 @@ struct WarpgroupProduct {
   using Stored = typename E::Stored;
   using Background = SwizzledTile<E, columns>;
   using Foreground = SwizzledTile<E, rows>;
-  static constexpr int alignment = 1024, share = 64, parts = 3, part_rows = rows / parts;
-  static constexpr bool pointers_in_shared = true;
+  static constexpr bool scores_in_shared = true;  // makes room for the sums of the whole foreground
+  static constexpr int alignment = 1024, share = 64;
   static_assert(columns >= share && columns <= warps / 4 * share, "one share for each warpgroup");
 
   // Before the barrier behind which products read them.
@@ -45,29 +36,21 @@ struct WarpgroupProduct {
 
   template <class Store>
   static __device__ __forceinline__ void multiply(const Stored* operands, int steps, const Store& store) {
-#pragma unroll 1
-    for (int part = 0; part < parts; ++part) multiply_part(operands, steps, part * part_rows, store);
-  }
-
- private:
-  // In units of a descriptor.
-  static constexpr int step_apart = (Background::elements + Foreground::elements) * 2 / 16;
-
-  template <class Store>
-  static __device__ __forceinline__ void multiply_part(const Stored* operands, int steps, int part,
-                                                       const Store& store) {
-    const int own = threadIdx.x / 128 * share, first = min(own, columns - share);
-    float sums[part_rows / 2];
-    uint64_t b = wgmma_descriptor(operands + first * kDepth<E>),
-             f = wgmma_descriptor(operands + Background::elements + part * kDepth<E>);
-    int step = 0;
+    // Every lane has the same; this says so to the compiler.
+    const int own = __shfl_sync(~0u, threadIdx.x / 128, 0) * share, first = min(own, columns - share);
+    float sums[rows / 2];
+    const uint64_t b = wgmma_descriptor(operands + first * kDepth<E>),
+                   f = wgmma_descriptor(operands + Background::elements);
+    constexpr int step_apart = (Background::elements + Foreground::elements) * 2 / 16;  // in units of a descriptor
+    int step = 0, moved = 0;
 #pragma unroll 1
     do {
       wgmma_fence(sums);
 #pragma unroll
-      for (int k = 0; k < kDepth<E> / 16; ++k) multiply_16(sums, b + 2 * k, f + 2 * k, step + k > 0, E{});
+      for (int k = 0; k < kDepth<E> / 16; ++k)
+        multiply_16(sums, wgmma_moved(b, moved + 2 * k), wgmma_moved(f, moved + 2 * k), step + k > 0, E{});
       wgmma_commit();
-      b += step_apart, f += step_apart;
+      moved += step_apart;
     } while (++step < steps);
     wgmma_wait<0>(sums);
     const int lane = threadIdx.x % 32, q = first + threadIdx.x % 128 / 32 * 16 + lane / 4;
@@ -75,8 +58,8 @@ struct WarpgroupProduct {
     for (int half = 0; half < 2; ++half)
       if (q + 8 * half >= own)
 #pragma unroll
-        for (int n = 0; n < part_rows / 8; ++n)
-          store(q + 8 * half, part + n * 8 + lane % 4 * 2, sums[4 * n + 2 * half], sums[4 * n + 2 * half + 1]);
+        for (int n = 0; n < rows / 8; ++n)
+          store(q + 8 * half, n * 8 + lane % 4 * 2, sums[4 * n + 2 * half], sums[4 * n + 2 * half + 1]);
   }
 };
 

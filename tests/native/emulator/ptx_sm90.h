@@ -53,6 +53,9 @@ inline void bulk_load(void* shared, const void* global, int bytes, uint64_t* bar
 inline uint64_t wgmma_descriptor(const void* tile, Site site = Site::here()) {
   return emulator::describe_tile(tile, site);
 }
+inline uint64_t wgmma_moved(uint64_t descriptor, int by) {
+  return (descriptor & 0xFFFFFFFF00000000) | (static_cast<uint32_t>(descriptor) + by);
+}
 template <int Count>
 void wgmma_bf16(float (&d)[Count], uint64_t a, uint64_t b, bool accumulate = true, Site site = Site::here()) {
   emulator::wgmma<emulator::Bf16>("wgmma_bf16", d, a, b, accumulate, site);

@@ -86,7 +86,7 @@ void multiply_tiles(const Block& block, uint64_t a, uint64_t b, int columns, boo
 
 template <class Element, int Count>
 void wgmma(const char* operation, float (&d)[Count], uint64_t a, uint64_t b, bool accumulate, Site site) {
-  static_assert(Count == 12 || Count == 32 || Count == 64 || Count == 128);
+  static_assert(Count == 32 || Count == 36 || Count == 64 || Count == 128);
   const Block& block = *current().block;
   const auto inside = [&](uint64_t descriptor, int rows) {
     return ((descriptor & 0x3FFF) << 4) / kSwizzledAtom * kSwizzledAtom + rows * kSwizzledRow <= block.shared_bytes;

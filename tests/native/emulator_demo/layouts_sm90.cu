@@ -57,7 +57,7 @@ __global__ void wgmma_kernel(const T* a, const T* b, bool fence, float* c) {
 #pragma unroll
   for (int k = 0; k < 8; k++) {
     if constexpr (std::is_same_v<T, __half>)
-      wgmma_f16(d, da + k % 4 * 2, db + k % 4 * 2, k > 0);
+      wgmma_f16(d, wgmma_moved(da, k % 4 * 2), wgmma_moved(db, k % 4 * 2), k > 0);
     else
       wgmma_bf16(d, da + k % 4 * 2, db + k % 4 * 2, k > 0);
   }
@@ -114,9 +114,9 @@ std::string check_wgmma(const char* name, Bug bug) {
 
 std::string layouts_sm90(Bug bug) {
   for (const std::string& wrong :
-       {check_tile(), check_wgmma<__nv_bfloat16, 24>("wgmma_bf16 n24", bug), check_wgmma<__nv_bfloat16, 64>("n64", bug),
+       {check_tile(), check_wgmma<__nv_bfloat16, 72>("wgmma_bf16 n72", bug), check_wgmma<__nv_bfloat16, 64>("n64", bug),
         check_wgmma<__nv_bfloat16, 128>("n128", bug), check_wgmma<__nv_bfloat16, 256>("n256", bug),
-        check_wgmma<__half, 24>("wgmma_f16 n24", bug), check_wgmma<__half, 64>("n64", bug),
+        check_wgmma<__half, 72>("wgmma_f16 n72", bug), check_wgmma<__half, 64>("n64", bug),
         check_wgmma<__half, 128>("n128", bug), check_wgmma<__half, 256>("n256", bug)}) {
     if (!wrong.empty()) return wrong;
   }

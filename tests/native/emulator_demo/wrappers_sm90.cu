@@ -9,7 +9,7 @@ __device__ float sum_of_product(uint64_t a, uint64_t b) {
   float d[N], sum = 0;
   wgmma_fence(d);
   wgmma_bf16(d, a, b, false);
-  wgmma_f16(d, a + 2, b + 2);
+  wgmma_f16(d, wgmma_moved(a, 2), wgmma_moved(b, 2));
   wgmma_commit();
   wgmma_wait<0>(d);
 #pragma unroll
@@ -43,7 +43,7 @@ __global__ __launch_bounds__(256, 1) void wrappers_kernel(const __grid_constant_
     mbarrier_wait(barrier, 0);
     fence_async_proxy();
     const uint64_t tile = wgmma_descriptor(shared);
-    out[threadIdx.x] = sum_of_product<12>(tile, tile) + sum_of_product<32>(tile, tile) +
+    out[threadIdx.x] = sum_of_product<36>(tile, tile) + sum_of_product<32>(tile, tile) +
                        sum_of_product<64>(tile, tile) + sum_of_product<128>(tile, tile);
   }
   cluster_sync();
