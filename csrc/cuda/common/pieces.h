@@ -110,7 +110,9 @@ __device__ __forceinline__ float fold_across(float (&values)[PieceGrid::run], co
 __device__ __forceinline__ float weigh(const Shape& s, unsigned counted, float (&totals)[PieceGrid::run]) {
   float values[PieceGrid::run];
 #pragma unroll
-  for (int k = 0; k < PieceGrid::run; ++k) values[k] = totals[k] = counted >> k & 1 ? scaled(s, totals[k]) : -kInfinity;
+  for (int k = 0; k < PieceGrid::run; ++k) totals[k] = scaled(s, totals[k]);
+#pragma unroll
+  for (int k = 0; k < PieceGrid::run; ++k) values[k] = totals[k] = counted >> k & 1 ? totals[k] : -kInfinity;
   const float max = fold_across(values, [](float a, float b) { return fmaxf(a, b); });
   const float finite = fmaxf(max, -3.4028234e38f);  // an empty piece's weights are 0
 #pragma unroll

@@ -14,16 +14,27 @@ struct Run {
   float score_two[length], score_one[length];          // the same of the row-major sums
 };
 
+// What stays the same down a walk, a bit for each element of a run.
+struct RunBits {
+  unsigned bits = 0;
+  // May the patch of element m - 1 reach to the left, or to the right?
+  __device__ __forceinline__ bool left(int m) const { return bits >> m & 1; }
+  __device__ __forceinline__ bool right(int m) const { return bits >> (10 + m) & 1; }
+  __device__ __forceinline__ bool reach_everywhere() const { return (~bits & 0xFFFFF) == 0; }
+  // Elements in the strip, in the tile and in the background's row.
+  __device__ __forceinline__ unsigned own() const { return bits >> 20; }
+};
+
 template <class K>
 class RunsOfThread {
  public:
   static constexpr int run = K::run, halo = K::halo;
 
-  // In shared memory. Threads have a word of `reach` for each of their runs, and of `last`, where the shape has room
-  // for it, one for each element.
-  __device__ __forceinline__ RunsOfThread(const float* tile, const float* norms, const uint8_t* flags, unsigned* reach,
+  // In shared memory. Threads have bits for each of their runs, and of `last`, where the shape has room for it, a
+  // number for each element.
+  __device__ __forceinline__ RunsOfThread(const float* tile, const float* norms, const uint8_t* flags, RunBits* bits,
                                           float* last)
-      : tile_(tile), norms_(norms), flags_(flags), reach_(reach + threadIdx.x), last_(last + threadIdx.x) {
+      : tile_(tile), norms_(norms), flags_(flags), bits_(bits + threadIdx.x), last_(last + threadIdx.x) {
 #pragma unroll
     for (int r = 0; r < K::runs_each; ++r)
 #pragma unroll
@@ -34,19 +45,22 @@ class RunsOfThread {
   __device__ __forceinline__ static int first_column(int index) { return index % K::runs_across - (run - 1); }
 
   // At the start of a walk and where its base jumps: which taps exist, and nothing summed yet.
-  __device__ __forceinline__ void start() {
+  __device__ __forceinline__ void start(const Walk& walk, const Shape& s, const Rect& strip) {
 #pragma unroll
     for (int r = 0; r < K::runs_each; ++r) {
       const int index = index_of(r);
       const uint8_t* rows = flags_ + first_row(index) + halo - 1;
       const uint8_t* columns = flags_ + K::tile_rows + run + first_column(index) + halo - 1;
-      unsigned reach = 0;  // bit m: a patch may reach to the left; 16 + m: to the right
+      const int rows_left = strip.x1 - walk.x - first_row(index);
+      const int columns_left = min(K::columns, s.wb - walk.v) - first_column(index);
+      const int begin = max(0, -first_column(index)), end = min(run, min(rows_left, columns_left));
+      unsigned bits = end > begin ? (1u << end) - (1u << begin) << 20 : 0;
 #pragma unroll
       for (int m = 0; m < run + 2; ++m) {
         const unsigned both = rows[m] & columns[m];
-        reach |= (both & 1) << m | (both >> 1 & 1) << (16 + m);
+        bits |= (both & 1) << m | (both >> 1 & 1) << (10 + m);
       }
-      reach_[r * K::threads] = reach;
+      bits_[r * K::threads].bits = bits;
     }
   }
 
@@ -57,8 +71,9 @@ class RunsOfThread {
     for (int r = 0; r < K::runs_each; ++r) {
       Run<K>& state = runs_[r];
       const int index = index_of(r);
+      const RunBits bits = bits_[r * K::threads];
       float sums[run + 2];
-      row_sums(reach_[r * K::threads], index, sums);
+      row_sums(bits, index, sums);
       if (tap < 0) {
 #pragma unroll
         for (int m = 0; m < run + 2; ++m) state.patch_two[m] = sums[m];
@@ -73,7 +88,7 @@ class RunsOfThread {
           scores[m] = (state.patch_two[m] + sums[m]) * norms[m];
           state.patch_two[m] = state.patch_one[m] + sums[m], state.patch_one[m] = sums[m];
         }
-        finish(r, index, is_real(r), scores);
+        finish(r, index, is_real(r), bits.own(), scores);
       }
     }
   }
@@ -117,12 +132,11 @@ class RunsOfThread {
     return static_cast<int>(threadIdx.x) + r * K::threads < K::runs;
   }
 
-  __device__ __forceinline__ void row_sums(unsigned reach, int index, float (&sums)[run + 2]) const {
+  __device__ __forceinline__ void row_sums(RunBits bits, int index, float (&sums)[run + 2]) const {
     const float* at = tile_ + (first_row(index) + halo) * K::stride + first_column(index) + halo;
     const auto product = [&](int m) { return at[(m - 1) * (K::stride + 1)]; };
-    constexpr unsigned one_way = (1u << (run + 2)) - 1, everywhere = one_way | one_way << 16;
     float before = product(-1), here = product(0);
-    if (reach == everywhere) {
+    if (bits.reach_everywhere()) {
 #pragma unroll
       for (int m = 0; m < run + 2; ++m) {
         const float next = product(m + 1);
@@ -133,7 +147,7 @@ class RunsOfThread {
 #pragma unroll
       for (int m = 0; m < run + 2; ++m) {
         const float next = product(m + 1);
-        sums[m] = here + (reach >> m & 1 ? before : 0.f) + (reach >> (16 + m) & 1 ? next : 0.f);
+        sums[m] = here + (bits.left(m) ? before : 0.f) + (bits.right(m) ? next : 0.f);
         before = here, here = next;
       }
     }
@@ -141,21 +155,10 @@ class RunsOfThread {
 
   const float *tile_, *norms_;
   const uint8_t* flags_;
-  unsigned* reach_;
+  RunBits* bits_;
   float* last_;
   Run<K> runs_[K::runs_each];
 };
-
-// The elements of a run that lie in the strip, in the tile and in the background's row; none where end <= begin.
-struct OwnElements {
-  int begin, end;
-};
-template <class K>
-__device__ __forceinline__ OwnElements own_elements(int index, const Walk& walk, const Shape& s, const Rect& strip) {
-  const int i0 = RunsOfThread<K>::first_row(index), c0 = RunsOfThread<K>::first_column(index);
-  const int rows_left = strip.x1 - walk.x - i0, columns_left = min(K::columns, s.wb - walk.v) - c0;
-  return {max(0, -c0), min(K::run, min(rows_left, columns_left))};
-}
 
 // Where the run's elements of the step's pair of rows go: the row of the strip, and which are its own, a bit each.
 template <class K>
@@ -163,10 +166,10 @@ struct Finished {
   int row;
   unsigned own, first, down;
 
-  __device__ __forceinline__ Finished(int index, const Walk& walk, int step, const Shape& s, const Rect& strip) {
+  __device__ __forceinline__ Finished(int index, unsigned own_, const Walk& walk, int step, const Shape& s,
+                                      const Rect& strip)
+      : own(own_) {
     const int i0 = RunsOfThread<K>::first_row(index), c0 = RunsOfThread<K>::first_column(index);
-    const OwnElements elements = own_elements<K>(index, walk, s, strip);
-    own = elements.end > elements.begin ? (1u << elements.end) - (1u << elements.begin) : 0;
     row = (walk.y0 + step - strip.y0) * strip.width() + walk.x - strip.x0 + i0;
     // A strip has fewer than 2^32 scores (select.cpp).
     first = static_cast<unsigned>(row) * s.row_stride + (walk.u0 + step) * s.wb + walk.v + c0;
@@ -188,16 +191,15 @@ struct Finished {
 
 // Weights in place of scores. real: whether the thread has this run, and not the last one again.
 template <class K>
-__device__ __forceinline__ void store_weights(int index, bool real, const Walk& walk, int step, const Shape& s,
-                                              const Rect& strip, const typename K::ValidColumns& valid,
+__device__ __forceinline__ void store_weights(int index, bool real, unsigned own, const Walk& walk, int step,
+                                              const Shape& s, const Rect& strip, const typename K::ValidColumns& valid,
                                               float (&totals)[K::run], typename K::Stored* weights, Piece* pieces) {
   const int c0 = RunsOfThread<K>::first_column(index), bit = c0 + K::halo + 32;
   const uint32_t* words = valid.bits[step & 1] + bit / 32;
-  const unsigned own = Finished<K>(index, walk, step, s, strip).own;
   Piece piece;
   piece.max = weigh(s, own & __funnelshift_r(words[0], words[1], bit), totals);
   __syncwarp();
-  const Finished<K> to(index, walk, step, s, strip);  // anew: kept, it would cost registers
+  const Finished<K> to(index, own, walk, step, s, strip);
   to.store(totals, weights, [](float x) { return K::E::store(x); });
   piece.sum = fold_across(totals, [](float a, float b) { return a + b; });
   const int shift = threadIdx.x % K::run, x = walk.x + RunsOfThread<K>::first_row(index) + shift;
@@ -211,21 +213,19 @@ __device__ __forceinline__ void store_weights(int index, bool real, const Walk& 
 // The patch scores of a run at their slots: those of the run's own elements and of their neighbours on the diagonal.
 // Two blocks may store the same score.
 template <class K, bool fuse>
-__device__ __forceinline__ void keep_scores(int index, const float (&patches)[K::run + 2], const Walk& walk,
-                                            const WalkCell& cell, int step, const Shape& s, const Rect& strip,
+__device__ __forceinline__ void keep_scores(int index, unsigned own, const float (&patches)[K::run + 2],
+                                            const Walk& walk, const WalkCell& cell, int step, const Shape& s,
                                             const Rect& slots, typename K::Stored* kept) {
-  constexpr int halo = fuse ? 1 : 0;
   const int y = walk.y0 + step;
-  const OwnElements own = own_elements<K>(index, walk, s, strip);
-  if (own.begin >= own.end || y < slots.y0 || y >= slots.y1) return;
+  if (own == 0 || y < slots.y0 || y >= slots.y1) return;
+  const unsigned wanted = fuse ? own | own << 1 | own << 2 : own << 1;
   const int q = cell.q + RunsOfThread<K>::first_column(index) - 1, x = walk.x + RunsOfThread<K>::first_row(index) - 1;
-  const int begin = max(own.begin + 1 - halo, max(-q, slots.x0 - x));
-  const int end = min(own.end + 1 + halo, min(s.Q - q, slots.x1 - x));
+  const int begin = max(-q, slots.x0 - x), end = min(s.Q - q, slots.x1 - x);
   const unsigned row = slots.index(y, x);
   const unsigned first = row * s.row_stride + q, down = s.row_stride + 1;
 #pragma unroll
   for (int m = 0; m < K::run + 2; ++m)
-    if (m >= begin && m < end) kept[first + m * down] = K::E::store(patches[m]);
+    if (wanted >> m & 1 && m >= begin && m < end) kept[first + m * down] = K::E::store(patches[m]);
 }
 
 }  // namespace gica::cuda

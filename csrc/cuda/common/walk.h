@@ -23,16 +23,15 @@ __device__ __forceinline__ void load_operand(const typename K::Stored* map, int 
   using E = typename K::E;
   constexpr int pieces = kDepth<E> / kPerCopy<E>, together = K::threads / pieces;
   static_assert(K::threads % pieces == 0 && together % 8 == 0);
-  const unsigned thread = threadIdx.x;
-  const int row = thread / pieces, piece = thread % pieces, c = step * kDepth<E> + piece * kPerCopy<E>;
+  const int row = threadIdx.x / pieces, piece = threadIdx.x % pieces, c = step * kDepth<E> + piece * kPerCopy<E>;
   const unsigned exist = c < depth ? size : 0;
-  unsigned at = static_cast<unsigned>(first + row) * depth + c;
+  const unsigned at = static_cast<unsigned>(first + row) * depth + c;
   tile += Tile::place(row, piece);
-#pragma unroll 1
-  for (int more = row; more < Tile::rows; more += together) {
-    cp_async_16(tile, map + at, static_cast<unsigned>(first + more) < exist);
-    at += together * depth, tile += together * Tile::stride;
-  }
+#pragma unroll
+  for (int more = 0; more < Tile::rows; more += together)
+    if (more + together <= Tile::rows || row + more < Tile::rows)
+      cp_async_16(tile + more * Tile::stride, map + (at + static_cast<unsigned>(more) * depth),
+                  static_cast<unsigned>(first + row + more) < exist);
 }
 
 // Brings in the operands of a step whose tiles begin, with halo, at flat positions p and q. Zeros lie outside the maps.
@@ -112,7 +111,7 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
   const auto load = [&](const WalkCell& cell, int tap) {
     load_operands<K>(a.f, a.b, s, cell.p + tap * s.wf - K::halo, cell.q + tap * s.wb - K::halo, operands);
   };
-  RunsOfThread<K> runs(tile, norms, flags, reinterpret_cast<unsigned*>(shared + K::reach_offset),
+  RunsOfThread<K> runs(tile, norms, flags, reinterpret_cast<RunBits*>(shared + K::bits_offset),
                        reinterpret_cast<float*>(shared + K::last_offset));
   // Every pair of rows takes the tiles of its three taps; under the pair before, two of them are known.
   int step = fuse ? -1 : 0, tap = -1;
@@ -147,9 +146,9 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
     }
     // The next operands come in while these products are summed up.
     if (!last) load(tap == 1 ? walk.cell(step + 1, s) : cell, next_tap);
-    if (tap == -1) runs.start();
+    if (tap == -1) runs.start(walk, s, strip);
     const bool past_end = cell.p < K::halo || cell.p + K::rows + K::halo > s.P;
-    runs.add(tap, [&](int r, int index, bool real, float (&scores)[K::run + 2]) {
+    runs.add(tap, [&](int r, int index, bool real, unsigned own, float (&scores)[K::run + 2]) {
       if (past_end) {
         const int p = cell.p + RunsOfThread<K>::first_row(index) - 1;
 #pragma unroll
@@ -157,17 +156,18 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
           if (p + m < 0 || p + m >= s.P) scores[m] = 0;
       }
       if constexpr (walked == Walked::scores_and_patches) {
-        keep_scores<K, fuse>(index, scores, walk, cell, step, s, strip, first.kept_slots, a.kept);
+        keep_scores<K, fuse>(index, own, scores, walk, cell, step, s, first.kept_slots, a.kept);
         __syncwarp();  // what follows is worked out anew: kept, it would cost registers
       }
       float totals[K::run];
       runs.template finish<fuse>(r, index, scores, walk, cell, totals);
       const int finished = fuse ? step - 1 : step;
       if constexpr (walked == Walked::weights) {
-        if (finished >= 0) store_weights<K>(index, real, walk, finished, s, strip, valid, totals, a.weights, a.pieces);
+        if (finished >= 0)
+          store_weights<K>(index, real, own, walk, finished, s, strip, valid, totals, a.weights, a.pieces);
       } else {
         if (finished >= 0)
-          Finished<K>(index, walk, finished, s, strip).store(totals, a.propagated, [](float x) { return x; });
+          Finished<K>(index, own, walk, finished, s, strip).store(totals, a.propagated, [](float x) { return x; });
       }
       // Runs one after the other, where what two of them need at once does not fit the registers.
       if constexpr (walked == Walked::weights || K::Multiply::scores_in_shared) __syncwarp();

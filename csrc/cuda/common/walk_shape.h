@@ -37,8 +37,8 @@ struct WalkShape {
   static constexpr int tile_offset = run * 4, norm_offset = tile_offset + tile_rows * stride * 4;
   static constexpr int flag_offset = norm_offset + (tile_columns + run) * 4;
   static constexpr int valid_offset = (flag_offset + tile_rows + tile_columns + 2 * run + 3) / 4 * 4;
-  static constexpr int reach_offset = valid_offset + static_cast<int>(sizeof(ValidColumns));
-  static constexpr int last_offset = reach_offset + runs_each * threads * 4;
+  static constexpr int bits_offset = valid_offset + static_cast<int>(sizeof(ValidColumns));
+  static constexpr int last_offset = bits_offset + runs_each * threads * 4;
   static constexpr int last_bytes = Multiply::scores_in_shared ? runs_each * run * threads * 4 : 0;
   static constexpr int operand_offset =
       (last_offset + last_bytes + Multiply::alignment - 1) / Multiply::alignment * Multiply::alignment;

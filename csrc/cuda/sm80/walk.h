@@ -40,9 +40,10 @@ using WideWalk = WalkShape<WarpProduct, E, 128, 12>;
 template <class E>
 using NarrowWalk = WalkShape<WarpProduct, E, 64, 6>;
 
-// Whether the walk takes this problem.
+// Whether the walk takes this problem. It counts the elements of a map in 32 bits.
 template <class E>
 bool walk_takes(const Shape& s, const Device& device) {
+  if (int64_t{larger(s.P, s.Q)} * s.depth >= int64_t{1} << 32) return false;
   return s.box_radius == 1 && s.fuse_radius <= 1 && NarrowWalk<E>::fits(s.depth, device);
 }
 
