@@ -152,10 +152,11 @@ static __global__ void summarise_pieces(Piece* all_pieces, PieceGrid grid, Rect 
     if (tile < background.whole() && most == most) {
       most = 0;
       const int u0 = tile / background.across() * kTile, v0 = tile % background.across() * kTile;
-      for (int u = max(u0 - 1, 0); u < min(u0 + kTile, s.hb); ++u) {
-        const int last = grid.at(u, min(v0 + kTile, s.wb) - 1, shift);
-        for (int i = grid.at(u, max(v0 - 1, 0), shift); i <= last; ++i) most = fmaxf(most, pieces[i].max);
-      }
+      const int first = grid.at(0, max(v0 - 1, 0), shift), last = grid.at(0, min(v0 + kTile, s.wb) - 1, shift);
+      for (int u = max(u0 - 1, 0); u < min(u0 + kTile, s.hb); ++u)
+#pragma unroll
+        for (int i = 0; i < 3; ++i)  // nine positions are of three pieces at most
+          if (first + i <= last) most = fmaxf(most, pieces[u * grid.across() + first + i].max);
     }
     bounds[tile] = most;
   }
