@@ -96,13 +96,16 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
   auto* const operands = reinterpret_cast<typename K::Stored*>(shared + K::operand_offset);
   // In shared memory, since registers are what runs short.
   __shared__ Walk walk;
-  __shared__ WalkCell cell;
+  __shared__ WalkCell cell, upcoming;
   __shared__ WalkArguments<typename K::E> a;
   constexpr size_t kAnyThread = 32 * sizeof(int);  // reduce.h
-  static_assert(sizeof walk + sizeof cell + sizeof a + kAnyThread <= kDynamicSharedAlignment);
+  static_assert(sizeof walk + sizeof cell + sizeof upcoming + sizeof a + kAnyThread <= kDynamicSharedAlignment);
 
+  // Every pair of rows takes the tiles of its three taps; under the pair before, two of them are known.
+  int step = fuse ? -1 : 0, tap = -1;
   if (threadIdx.x == 0) {
     walk = walk_of_block<K>(s, strip);
+    upcoming = walk.cell(step, s);
     a = first.of_sample(s);
   }
   __syncthreads();
@@ -113,12 +116,10 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
   };
   RunsOfThread<K> runs(tile, norms, flags, reinterpret_cast<RunBits*>(shared + K::bits_offset),
                        reinterpret_cast<float*>(shared + K::last_offset));
-  // Every pair of rows takes the tiles of its three taps; under the pair before, two of them are known.
-  int step = fuse ? -1 : 0, tap = -1;
-  load(walk.cell(step, s), tap);
+  load(upcoming, tap);
   for (;;) {
     {
-      const WalkCell here = walk.cell(step, s);
+      const WalkCell here = upcoming;
       const int q = here.q + static_cast<int>(threadIdx.x) - K::halo;
       const bool exists = threadIdx.x < K::tile_columns && q >= 0 && q < s.Q;
       const float norm = exists ? a.reciprocal_norm[q] : 0.f;
@@ -131,7 +132,10 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
         if (threadIdx.x % 32 == 0) valid.bits[step & 1][1 + threadIdx.x / 32] = word;
       }
       if (tap == -1) note_reach<K>(here, s, flags);
-      if (threadIdx.x == 0) cell = here;
+      if (threadIdx.x == 0) {
+        cell = here;
+        if (tap == 1) upcoming = walk.cell(step + 1, s);
+      }
     }
     K::Multiply::multiply(operands, K::steps(s.depth), [&](int q, int p, float first, float second) {
       tile[p * K::stride + q] = first;
@@ -139,13 +143,10 @@ __global__ __launch_bounds__(K::threads, K::blocks) void walk_scores(WalkArgumen
     });
     __syncthreads();
     const bool last = tap == 1 && step == (fuse ? walk.count : walk.count - 1);
-    int next_tap = tap + 1;
-    if (tap == 1) {
-      const WalkCell next = walk.cell(step + 1, s);
-      next_tap = next.p == cell.p + s.wf && next.q == cell.q + s.wb ? 1 : -1;
-    }
+    const bool goes_on = upcoming.p == cell.p + s.wf && upcoming.q == cell.q + s.wb;
+    const int next_tap = tap < 1 ? tap + 1 : goes_on ? 1 : -1;
     // The next operands come in while these products are summed up.
-    if (!last) load(tap == 1 ? walk.cell(step + 1, s) : cell, next_tap);
+    if (!last) load(upcoming, next_tap);
     if (tap == -1) runs.start(walk, s, strip);
     const bool past_end = cell.p < K::halo || cell.p + K::rows + K::halo > s.P;
     runs.add(tap, [&](int r, int index, bool real, unsigned own, float (&scores)[K::run + 2]) {
