@@ -20,8 +20,8 @@ __global__ __launch_bounds__(BlockProduct<E>::threads) void block_gradients(cons
   if (!of_sample(live, s)[blockIdx.x]) return;
   const auto rows_of = [&](const typename E::Stored* tiles, int tile) {
     const auto* first = of_sample(tiles, s) + static_cast<size_t>(tile) * kTileSize * s.columns;
-    return [first, columns = s.columns](int step, int line, int column) {
-      return first + static_cast<size_t>(line) * columns + step * kDepth<E> + column;
+    return [first, columns = s.columns](int step, int line, int column) -> CopySource<typename E::Stored> {
+      return {first + static_cast<size_t>(line) * columns + step * kDepth<E> + column};
     };
   };
   G product;
@@ -249,14 +249,14 @@ __global__ __launch_bounds__(PixelGradientProduct<E>::threads) void add_pixel_gr
   if (count == 0) return;
   blocks = of_sample(blocks, s), gradients = of_sample(gradients, s), pixel_gradients = of_sample(pixel_gradients, s);
   const int* list = of_sample(live.list, s) + static_cast<size_t>(tile) * live.length;
-  const auto row_of_block = [&](int step, int line, int column) -> const Stored* {
+  const auto row_of_block = [&](int step, int line, int column) -> CopySource<Stored> {
     const int f_tile = list[step / per_block], slot = step % per_block * kDepth<E> + line;
     const size_t block = static_cast<size_t>(f_tile) * grid.across() + tile;
-    return owned[f_tile * kTileSize + slot] ? blocks + block * kBlockSize + slot * kTileSize + column : nullptr;
+    return {blocks + block * kBlockSize + slot * kTileSize + column, owned[f_tile * kTileSize + slot] != 0};
   };
-  const auto row_of_gradient = [&](int step, int line, int column) -> const Stored* {
+  const auto row_of_gradient = [&](int step, int line, int column) -> CopySource<Stored> {
     const size_t slot = static_cast<size_t>(list[step / per_block]) * kTileSize + step % per_block * kDepth<E> + line;
-    return gradients + slot * s.columns + column0 + column;
+    return {gradients + slot * s.columns + column0 + column};
   };
   G product;
   product.multiply(shared, count * per_block, row_of_block, row_of_gradient);

@@ -27,14 +27,13 @@ __global__ __launch_bounds__(ForegroundProduct<E>::threads) void foreground_grad
   const int all = (s.Q + kDepth<E> - 1) / kDepth<E>;
   const int begin = static_cast<int>(static_cast<int64_t>(all) * split / splits);
   const int end = static_cast<int>(static_cast<int64_t>(all) * (split + 1) / splits);
-  const auto row_of_gradient = [&](int step, int line, int column) -> const Stored* {
+  const auto row_of_gradient = [&](int step, int line, int column) -> CopySource<Stored> {
     const int q = (begin + step) * kDepth<E> + column;
-    return first + line < slots && q < s.row_stride ? grams + static_cast<size_t>(first + line) * s.row_stride + q
-                                                    : nullptr;
+    return {grams + static_cast<size_t>(first + line) * s.row_stride + q, first + line < slots && q < s.row_stride};
   };
-  const auto row_of_b = [&](int step, int line, int column) -> const Stored* {
+  const auto row_of_b = [&](int step, int line, int column) -> CopySource<Stored> {
     const int q = (begin + step) * kDepth<E> + line, c = column0 + column;
-    return q < s.Q && c < s.depth ? b + static_cast<size_t>(q) * s.depth + c : nullptr;
+    return {b + static_cast<size_t>(q) * s.depth + c, q < s.Q && c < s.depth};
   };
   G product;
   product.multiply(shared, end - begin, row_of_gradient, row_of_b);
@@ -74,13 +73,13 @@ __global__ __launch_bounds__(BackgroundProduct<E>::threads) void add_background_
   GICA_DYNAMIC_SHARED(shared);
   grams = of_sample(grams, s), f = of_sample(f, s), gradient = of_sample(gradient, s);
   const int q0 = blockIdx.y * G::rows, column0 = blockIdx.x * G::columns;
-  const auto row_of_gradient = [&](int step, int line, int column) -> const Stored* {
+  const auto row_of_gradient = [&](int step, int line, int column) -> CopySource<Stored> {
     const int slot = step * kDepth<E> + line, q = q0 + column;
-    return slot < slots && q < s.row_stride ? grams + static_cast<size_t>(slot) * s.row_stride + q : nullptr;
+    return {grams + static_cast<size_t>(slot) * s.row_stride + q, slot < slots && q < s.row_stride};
   };
-  const auto row_of_f = [&](int step, int line, int column) -> const Stored* {
+  const auto row_of_f = [&](int step, int line, int column) -> CopySource<Stored> {
     const int slot = step * kDepth<E> + line, c = column0 + column, p = slot < slots ? positions[slot] : -1;
-    return p >= 0 && c < s.depth ? f + static_cast<size_t>(p) * s.depth + c : nullptr;
+    return {f + static_cast<ptrdiff_t>(p) * s.depth + c, p >= 0 && c < s.depth};
   };
   G product;
   product.multiply(shared, (slots + kDepth<E> - 1) / kDepth<E>, row_of_gradient, row_of_f);

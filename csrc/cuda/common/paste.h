@@ -30,13 +30,13 @@ __global__ __launch_bounds__(PasteProduct<E>::threads) void paste(const typename
   n = number_of_sample(n), blocks = of_sample(blocks, s), pixels = of_sample(pixels, s);
   const int* list = of_sample(live.list, s) + static_cast<size_t>(tile) * live.length;
   list_positions(grid.foreground, tile, at);
-  const auto row_of_block = [&](int step, int line, int column) -> const Stored* {
+  const auto row_of_block = [&](int step, int line, int column) -> CopySource<Stored> {
     const size_t block = static_cast<size_t>(tile) * grid.across() + list[step / per_block];
-    return blocks + block * kBlockSize + line * kTileSize + step % per_block * kDepth<E> + column;
+    return {blocks + block * kBlockSize + line * kTileSize + step % per_block * kDepth<E> + column};
   };
-  const auto row_of_pixels = [&](int step, int line, int column) -> const Stored* {
+  const auto row_of_pixels = [&](int step, int line, int column) -> CopySource<Stored> {
     const int slot = step % per_block * kDepth<E> + line;
-    return pixels + (static_cast<size_t>(list[step / per_block]) * kTileSize + slot) * s.columns + column0 + column;
+    return {pixels + (static_cast<size_t>(list[step / per_block]) * kTileSize + slot) * s.columns + column0 + column};
   };
   G product;
   product.multiply(shared, of_sample(live.count, s)[tile] * per_block, row_of_block, row_of_pixels);

@@ -15,6 +15,13 @@ enum class Lines { along_depth, across_depth };
 template <class E>
 constexpr int kDepth = 128 / static_cast<int>(sizeof(typename E::Stored));  // elements of depth in one step
 
+// Zeros come from where nothing is wanted.
+template <class Stored>
+struct CopySource {
+  const Stored* address;
+  bool wanted = true;
+};
+
 // A tile of an operand: `rows` rows (columns, for B) by one step of depth.
 template <class E, int rows_, Lines lines>
 struct OperandTile {
@@ -29,14 +36,18 @@ struct OperandTile {
   // Where 16 bytes of a line lie.
   static __device__ __forceinline__ int place(int line, int piece) { return line * stride + piece * kPerCopy<E>; }
 
-  // source(step, line, column) is where 16 bytes are copied from, or null for zeros.
+  // source(step, line, column) is where 16 bytes are copied from. A thread copies the same piece of every so many
+  // lines.
   template <int threads, class Source>
   static __device__ __forceinline__ void load(Stored* tile, const Source& source, int step) {
-    constexpr int copies = length / kPerCopy<E>;
-    for (int i = threadIdx.x; i < count * copies; i += threads) {
-      const int line = i / copies, column = i % copies * kPerCopy<E>;
-      const Stored* from = source(step, line, column);
-      cp_async_16(tile + place(line, i % copies), from, from != nullptr);
+    constexpr int copies = length / kPerCopy<E>, together = threads / copies;
+    static_assert(threads % copies == 0 && count % together == 0);
+    const int line = threadIdx.x / copies, piece = threadIdx.x % copies;
+    Stored* const to = tile + place(line, piece);
+#pragma unroll
+    for (int more = 0; more < count; more += together) {
+      const CopySource<Stored> from = source(step, line + more, piece * kPerCopy<E>);
+      cp_async_16(to + more * stride, from.address, from.wanted);
     }
   }
 

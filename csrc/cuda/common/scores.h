@@ -29,13 +29,13 @@ __global__ __launch_bounds__(GramProduct<E>::threads) void gram_products(const t
   GICA_DYNAMIC_SHARED(shared);
   f = of_sample(f, s), b = of_sample(b, s), gram = of_sample(gram, s);
   const int first = blockIdx.y * G::rows, q0 = blockIdx.x * G::columns;
-  const auto row_of_f = [&](int step, int line, int column) -> const Stored* {
+  const auto row_of_f = [&](int step, int line, int column) -> CopySource<Stored> {
     const int c = step * kDepth<E> + column, p = first + line < count ? positions[first + line] : -1;
-    return p >= 0 && c < s.depth ? f + static_cast<size_t>(p) * s.depth + c : nullptr;
+    return {f + static_cast<ptrdiff_t>(p) * s.depth + c, p >= 0 && c < s.depth};
   };
-  const auto row_of_b = [&](int step, int line, int column) -> const Stored* {
+  const auto row_of_b = [&](int step, int line, int column) -> CopySource<Stored> {
     const int c = step * kDepth<E> + column, q = q0 + line;
-    return q < s.Q && c < s.depth ? b + static_cast<size_t>(q) * s.depth + c : nullptr;
+    return {b + static_cast<size_t>(q) * s.depth + c, q < s.Q && c < s.depth};
   };
   G product;
   product.multiply(shared, (s.depth + kDepth<E> - 1) / kDepth<E>, row_of_f, row_of_b);
