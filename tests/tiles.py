@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["PASTES", "WALKS"]
+__all__ = ["PASTES", "SLICED", "SLICED_LIMITS", "WALKS"]
 
 # A tile takes 64 positions of a row of the foreground by 128 of the background, or by 64 where that
 # brings in less: up to 64 long, or from 129 to 192.
@@ -24,6 +24,11 @@ WALKS: dict[str, dict[str, Any]] = {
         "batch": 2, "size": (5, 20), "b_size": (4, 68), "mask": "per_sample", "semantics": "mmagic",
     },
 }  # fmt: skip
+
+# Bytes of scratch within which strips of this problem are pasted in slices, on a device of eight
+# multiprocessors: test_cuda_gate.py counts them, test_emulated_schedules.py looks at the results.
+SLICED: dict[str, Any] = {"channels": 16, "size": (10, 60), "b_size": (9, 20)}
+SLICED_LIMITS = (300_000, 500_000, 850_000)
 
 DENSE = {"skip": "never", "softmax_scale": 1.0}
 

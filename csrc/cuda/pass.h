@@ -66,16 +66,15 @@ class Pass {
     return counted.used();
   }
 
-  // Beside the scores', and in their unit: what gathering and pasting the blocks of a strip take (docs/kernels.md). A
-  // slice of few tiles keeps a part of the device busy, and takes as long as one that has enough.
+  // Beside the scores', and in their unit: what gathering and pasting the blocks of a strip take, a tile about as long
+  // as a step. A slice of few tiles keeps a part of the device busy, and takes as long as one that has enough.
   double cost_of_slices(const Plan& plan) const {
     if (!Buffers::needs.slices) return 0;
-    constexpr double cost_of_tile = 0.8;
     const int parts = s_.columns / PasteProduct<E>::columns;
     const int enough =
         sm90_takes<E>(call_) ? kSharingTiles : static_cast<int>(ceil_div(2 * call_.device.multiprocessors, parts));
     const int tiles = TileTable{plan.largest_slice()}.whole();
-    return plan.slices() * cost_of_tile * round_up(larger(tiles, enough), kSharingTiles);
+    return double(plan.slices()) * round_up(larger(tiles, enough), kSharingTiles);
   }
 
   // Samples of a single strip leave multiprocessors idle, and launches are most of their time.

@@ -14,6 +14,7 @@ from tests.native import cuda_report
 from tests.native.gate import build, compiled
 from tests.native.gate.launches import DEVICES, KIB, MIB, PASSES, Device, Launch, Sizes, record
 from tests.native.gate.occupancy import blocks_per_multiprocessor, occupancy
+from tests.tiles import SLICED, SLICED_LIMITS
 
 pytestmark = pytest.mark.slow  # the first run compiles the kernels, where the package has not
 
@@ -212,15 +213,23 @@ def gathers_of_a_strip(dtype: str, sizes: Sizes, device: Device) -> float:
 
 
 def test_strips_are_pasted_in_slices(folder):
-    """Where their blocks do not fit beside their scores; the small one is the emulated kernels'."""
+    """Where their blocks do not fit beside their scores."""
     h200 = DEVICES["H200"]
     assert gathers_of_a_strip("bfloat16", SIZES["512"], h200) == 1
     for size in ("1024", "2048", "4K"):
         assert gathers_of_a_strip("bfloat16", SIZES[size], h200) > 1, size
-    small = {"f": (10, 60), "b": (9, 20), "channels": 16, "rate": 1}
-    few = replace(h200, multiprocessors=8)
-    for dtype, limit in (("float32", 300_000), ("float32", 600_000), ("bfloat16", 400_000)):
-        assert gathers_of_a_strip(dtype, Sizes(**small, scratch_limit=limit), few) > 1, dtype
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
+def test_the_emulated_kernels_see_slices(folder, capability, dtype):
+    device = replace(DEVICES["H200"], capability=capability, multiprocessors=8)
+    small = {"f": SLICED["size"], "b": SLICED["b_size"], "channels": SLICED["channels"], "rate": 1}
+    gathers = [
+        gathers_of_a_strip(dtype, Sizes(**small, scratch_limit=limit), device)
+        for limit in SLICED_LIMITS
+    ]
+    assert max(gathers) > 1, gathers
 
 
 def test_what_is_refused_is_refused_in_a_sentence(folder):

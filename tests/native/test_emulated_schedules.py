@@ -13,6 +13,7 @@ from gica_ops.testing import make_problem
 from tests.judge import weights
 from tests.native import emulated
 from tests.native.emulated import Schedule
+from tests.tiles import SLICED, SLICED_LIMITS
 
 PROBLEMS = {
     "several tiles": {
@@ -160,14 +161,11 @@ def test_strips_change_rounding_at_most(emulated_kernels, family, name):
 @pytest.mark.parametrize("offsets", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_slices_change_rounding_at_most(emulated_kernels, family, dtype, offsets):
-    """Strips whose blocks of attention do not fit beside their scores (test_cuda_gate.py counts
-    the slices of this problem)."""
-    problem = make_problem(
-        channels=16, size=(10, 60), b_size=(9, 20), mask="irregular", softmax_scale=2.0, dtype=dtype
-    )
+    """Strips whose blocks of attention do not fit beside their scores."""
+    problem = make_problem(**SLICED, mask="irregular", softmax_scale=2.0, dtype=dtype)
     bare, schedule = bare_problem(problem), Schedule(family)
     whole = emulated_kernels.forward(bare, schedule.native(), offsets)
-    for limit in (200_000, 300_000, 400_000, 500_000, 600_000):
+    for limit in SLICED_LIMITS:
         limited = replace(schedule, scratch_limit=limit).native()
         assert_close(emulated_kernels.forward(bare, limited, offsets), whole, dtype, limit)
 

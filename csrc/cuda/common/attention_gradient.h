@@ -64,41 +64,39 @@ class AttentionGradients {
       }
   }
 
-  // A row of a whole tile: where its entries lie, and which of them are live: bit 2 a + c of the tile's own, bit 4 + a
-  // of those of the next tile in its row, where it has a whole one.
-  struct TileRow {
-    unsigned entry = 0, live = 0;
+  // A whole tile: where its entries begin, and which of them are live: bit 2 a + c of its own, bit 4 + a of those of
+  // the next tile in its row, where that is a whole one.
+  struct Tile {
+    unsigned first = 0, live = 0;
     bool exists = false, has_next = false;
   };
   // That of position (u, v), the first of a chunk.
-  __device__ __forceinline__ TileRow enter(int u, int v, int count) const {
-    TileRow row;
-    row.exists = count == kChunk && tiles_.is_whole(u, v);
-    if (!row.exists) return row;
-    const Place first = place(u, v);
-    row.entry = first.entry, row.has_next = tiles_.is_whole(u, v + kChunk);
+  __device__ __forceinline__ Tile enter(int u, int v, int count) const {
+    Tile tile;
+    tile.exists = count == kChunk && tiles_.is_whole(u, v);
+    if (!tile.exists) return tile;
+    const unsigned index = place(u, v).tile;
+    tile.first = index * kBlockSize, tile.has_next = tiles_.is_whole(u, v + kChunk);
 #pragma unroll
     for (int a = 0; a < 2; ++a) {
 #pragma unroll
-      for (int c = 0; c < 2; ++c) row.live |= static_cast<unsigned>(live_[a][c][first.tile] != 0) << (2 * a + c);
-      if (row.has_next) row.live |= static_cast<unsigned>(live_[a][1][first.tile + 1] != 0) << (4 + a);
+      for (int c = 0; c < 2; ++c) tile.live |= static_cast<unsigned>(live_[a][c][index] != 0) << (2 * a + c);
+      if (tile.has_next) tile.live |= static_cast<unsigned>(live_[a][1][index + 1] != 0) << (4 + a);
     }
-    return row;
+    return tile;
   }
 
   // Towards a chunk of a background row, of which `count` positions exist. Returns whether any entry lies in a live
-  // block; the others count as 0. row: what enter found at (u - below, v), a position of the same tile.
-  __device__ __forceinline__ bool load_chunk(const TileRow& row, int below, int u, int v, int count,
-                                             float (&sums)[kChunk]) const {
+  // block; the others count as 0. tile: what enter found at (u, v) or above it in the same tile.
+  __device__ __forceinline__ bool load_chunk(const Tile& tile, int u, int v, int count, float (&sums)[kChunk]) const {
 #pragma unroll
     for (int k = 0; k < kChunk; ++k) sums[k] = 0;
     bool any = false;
 #pragma unroll
     for (int a = 0; a < 2; ++a) {
-      const bool in_tile = a == 0 || (row.exists && u % kTile + 1 < kTile);
-      const TileRow here = in_tile ? row : enter(u + a, v, count);
-      any |= here.exists ? add_eight(a, here, in_tile ? (below + a) * kTile : 0, u, v, sums)
-                         : add_each(a, u, v, count, sums);
+      const bool in_tile = a == 0 || (tile.exists && u % kTile + 1 < kTile);
+      const Tile here = in_tile ? tile : enter(u + a, v, count);
+      any |= here.exists ? add_eight(a, here, u, v, sums) : add_each(a, u, v, count, sums);
     }
     return any;
   }
@@ -114,21 +112,20 @@ class AttentionGradients {
   }
 
   // A row of a whole tile, and one more entry behind it.
-  __device__ __forceinline__ bool add_eight(int a, const TileRow& row, unsigned further, int u, int v,
-                                            float (&sums)[kChunk]) const {
-    const unsigned entry = row.entry + further;
+  __device__ __forceinline__ bool add_eight(int a, const Tile& tile, int u, int v, float (&sums)[kChunk]) const {
+    const unsigned entry = tile.first + (u + a) % kTile * kTile;
     bool any = false;
 #pragma unroll
     for (int c = 0; c < 2; ++c)
-      if (row.live >> (2 * a + c) & 1) {
+      if (tile.live >> (2 * a + c) & 1) {
         float eight[kChunk];
         load_eight(rows_[a][c] + entry, eight);
 #pragma unroll
         for (int k = 0; k + c < kChunk; ++k) sums[k] += eight[k + c];
         any = true;
       }
-    if (row.has_next) {
-      if (row.live >> (4 + a) & 1) sums[kChunk - 1] += to_float(rows_[a][1][entry + kBlockSize]), any = true;
+    if (tile.has_next) {
+      if (tile.live >> (4 + a) & 1) sums[kChunk - 1] += to_float(rows_[a][1][entry + kBlockSize]), any = true;
     } else if (const Place behind = place(u + a, v + kChunk); live_[a][1][behind.tile]) {
       sums[kChunk - 1] += to_float(rows_[a][1][behind.entry]), any = true;
     }
@@ -191,11 +188,11 @@ __global__ void score_row_gradients(Attention attention, BlockGradients<Stored> 
   const auto each = [&](const auto& use) {
     for (int item = threadIdx.x; item / chunks * together < s.hb; item += kRowThreads) {
       const int u0 = item / chunks * together, v = item % chunks * kChunk, count = min(kChunk, s.wb - v);
-      const auto tile_row = gradients.enter(u0, v, count);
+      const auto tile = gradients.enter(u0, v, count);
       for (int u = u0; u < min(u0 + together, s.hb); ++u) {
         const int q = u * s.wb + v;
         float from[kChunk] = {}, of_weight[kChunk];
-        if (factor != 0 && gradients.load_chunk(tile_row, u - u0, u, v, count, of_weight))
+        if (factor != 0 && gradients.load_chunk(tile, u, v, count, of_weight))
           attention.load_chunk(s, {row, max, factor}, q, count, from);
         use(q, count, from, of_weight);
       }

@@ -23,11 +23,10 @@ struct CopySource {
 };
 
 // A tile of an operand: `rows` rows (columns, for B) by one step of depth.
-template <class E, int rows_, Lines lines>
+template <class E, int rows, Lines lines>
 struct OperandTile {
   using Stored = typename E::Stored;
-  static constexpr bool along = lines == Lines::along_depth;
-  static constexpr int rows = rows_;
+  static constexpr bool along = lines == Lines::along_depth, swizzled = false;
   static constexpr int count = along ? rows : kDepth<E>, length = along ? kDepth<E> : rows;
   // Eight lines start in eight different groups of banks.
   static constexpr int stride = length + (!along && sizeof(Stored) == 4 ? 8 : kPerCopy<E>);
@@ -36,25 +35,27 @@ struct OperandTile {
   // Where 16 bytes of a line lie.
   static __device__ __forceinline__ int place(int line, int piece) { return line * stride + piece * kPerCopy<E>; }
 
-  // source(step, line, column) is where 16 bytes are copied from. A thread copies the same piece of every so many
-  // lines.
-  template <int threads, class Source>
-  static __device__ __forceinline__ void load(Stored* tile, const Source& source, int step) {
-    constexpr int copies = length / kPerCopy<E>, together = threads / copies;
-    static_assert(threads % copies == 0 && count % together == 0);
-    const int line = threadIdx.x / copies, piece = threadIdx.x % copies;
-    Stored* const to = tile + place(line, piece);
-#pragma unroll
-    for (int more = 0; more < count; more += together) {
-      const CopySource<Stored> from = source(step, line + more, piece * kPerCopy<E>);
-      cp_async_16(to + more * stride, from.address, from.wanted);
-    }
-  }
-
   static __device__ __forceinline__ float at(const Stored* tile, int row, int depth) {
     return to_float(tile[along ? row * stride + depth : depth * stride + row]);
   }
 };
+
+// Starts the copies of a tile's lines. source(step, line, column) is where 16 bytes come from. A thread copies the same
+// piece of every so many lines, whose places are as far apart: of a swizzled tile, every 8th or a multiple.
+template <class Tile, int threads, class Stored, class Source>
+__device__ __forceinline__ void load_tile(Stored* tile, const Source& source, int step) {
+  constexpr int per_copy = 16 / static_cast<int>(sizeof(Stored)), copies = Tile::length / per_copy;
+  constexpr int together = threads / copies;
+  static_assert(threads % copies == 0 && (together % 8 == 0 || !Tile::swizzled));
+  const int line = threadIdx.x / copies, piece = threadIdx.x % copies;
+  Stored* const to = tile + Tile::place(line, piece);
+#pragma unroll
+  for (int more = 0; more < Tile::count; more += together)
+    if (more + together <= Tile::count || line + more < Tile::count) {
+      const CopySource<Stored> from = source(step, line + more, piece * per_copy);
+      cp_async_16(to + more * Tile::stride, from.address, from.wanted);
+    }
+}
 
 // What one warp adds up: m_tiles x n_tiles of the m16n8 matrix instructions, whose accumulators these are in every
 // arithmetic. A and B are operand tiles; first_row and first_column say where in them the warp works.
@@ -229,8 +230,8 @@ class Product {
                                               const BSource& b) {
     if (step < steps) {
       Stored* const at = reinterpret_cast<Stored*>(shared) + step % 2 * stage;
-      A::template load<threads>(at, a, step);
-      B::template load<threads>(at + A::elements, b, step);
+      load_tile<A, threads>(at, a, step);
+      load_tile<B, threads>(at + A::elements, b, step);
     }
     cp_async_commit();
   }

@@ -15,34 +15,22 @@
 
 namespace gica::cuda {
 
-// One step of depth of an operand: the rows of a map from flat position `first` on. A thread copies the same piece of
-// every so many rows, a multiple of the 8 after which their places repeat.
-template <class K, class Tile>
-__device__ __forceinline__ void load_operand(const typename K::Stored* map, int size, int first, int depth, int step,
-                                             typename K::Stored* tile) {
-  using E = typename K::E;
-  constexpr int pieces = kDepth<E> / kPerCopy<E>, together = K::threads / pieces;
-  static_assert(K::threads % pieces == 0 && together % 8 == 0);
-  const int row = threadIdx.x / pieces, piece = threadIdx.x % pieces, c = step * kDepth<E> + piece * kPerCopy<E>;
-  const unsigned exist = c < depth ? size : 0;
-  const unsigned at = static_cast<unsigned>(first + row) * depth + c;
-  tile += Tile::place(row, piece);
-#pragma unroll
-  for (int more = 0; more < Tile::rows; more += together)
-    if (more + together <= Tile::rows || row + more < Tile::rows)
-      cp_async_16(tile + more * Tile::stride, map + (at + static_cast<unsigned>(more) * depth),
-                  static_cast<unsigned>(first + row + more) < exist);
-}
-
 // Brings in the operands of a step whose tiles begin, with halo, at flat positions p and q. Zeros lie outside the maps.
 template <class K>
 __device__ __forceinline__ void load_operands(const typename K::Stored* f, const typename K::Stored* b, const Shape& s,
                                               int p, int q, typename K::Stored* operands) {
+  using Stored = typename K::Stored;
+  const auto source = [depth = static_cast<unsigned>(s.depth)](const Stored* map, unsigned size, int first) {
+    return [=](int step, int line, int column) -> CopySource<Stored> {
+      const unsigned position = first + line, c = step * kDepth<typename K::E> + column;
+      return {map + (position * depth + c), position < size && c < depth};
+    };
+  };
 #pragma unroll 1
   for (int step = 0; step < K::steps(s.depth); ++step) {
-    load_operand<K, typename K::Background>(b, s.Q, q, s.depth, step, operands + step * K::step_elements);
-    load_operand<K, typename K::Foreground>(f, s.P, p, s.depth, step,
-                                            operands + step * K::step_elements + K::Background::elements);
+    Stored* const background = operands + step * K::step_elements;
+    load_tile<typename K::Background, K::threads>(background, source(b, s.Q, q), step);
+    load_tile<typename K::Foreground, K::threads>(background + K::Background::elements, source(f, s.P, p), step);
   }
   cp_async_commit();
 }

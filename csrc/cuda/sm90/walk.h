@@ -8,9 +8,10 @@
 namespace gica::cuda {
 
 // Rows of 64 elements, their pieces of 16 bytes in the order in which the products of four warps look for them.
-template <class E, int rows_>
+template <class E, int rows>
 struct SwizzledTile {
-  static constexpr int rows = rows_, stride = kDepth<E>, elements = rows * stride;
+  static constexpr bool swizzled = true;
+  static constexpr int count = rows, length = kDepth<E>, stride = length, elements = rows * stride;
   static_assert(kDepth<E> == 64 && rows % 8 == 0, "whole atoms of 8 rows of 128 bytes");
   static __device__ __forceinline__ int place(int row, int piece) {
     return row * stride + (piece ^ row % 8) * kPerCopy<E>;
